@@ -1,0 +1,38 @@
+# The whole vocabulary of a developer. Everything runs in .venv, which `make install` makes.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+DEMO := runs/demo
+# Two ranks or two processes on two cores: one thread each keeps tests quick and their sums reproducible.
+TEST_ENV := OMP_NUM_THREADS=1 WANDB_MODE=disabled
+
+.PHONY: install lint types arrows test test-all demo clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: setup.py pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -e '.[dev]'
+	touch $@
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+arrows: install
+	$(BIN)/lint-imports
+
+test: lint types arrows
+	$(TEST_ENV) $(BIN)/python -m pytest -m "not gpu and not long"
+
+test-all: lint types arrows
+	$(TEST_ENV) $(BIN)/python -m pytest
+
+demo: install
+	PATH="$(abspath $(BIN)):$$PATH" DEMO=$(DEMO) bench/demo.sh
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Render the 8-class benchmark, train CMR and fine-tuning from one shared first stage, compare them.
+# DEMO: the folder that everything goes to. SEED: of the data's rendering excepted, of everything.
+set -euo pipefail
+demo=${DEMO:-runs/demo} seed=${SEED:-0}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+start=$(date +%s)
+cavs-dist data scenes "$demo/scenes"
+cavs-dist train demo out="$demo/cmr" data.path="$demo/scenes" seed="$seed"
+cavs-dist train demo out="$demo/fine_tune" data.path="$demo/scenes" seed="$seed" \
+  method.name=fine_tune memory.select=none rehearse.weight=uniform train.start="$demo/cmr"
+cavs-dist report "$demo/cmr" "$demo/fine_tune" --out "$demo" --seconds $(($(date +%s) - start))

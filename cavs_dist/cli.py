@@ -1,0 +1,84 @@
+"""The command line. What is wrong with what the user gave is one sentence and exit code 2."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from cavs_dist.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+
+Config = Annotated[str, typer.Argument(help="a file, or the name of a shipped config such as segmentation/cmr")]
+Overrides = Annotated[Optional[list[str]], typer.Argument(help="section.key=value ...", show_default=False)]  # noqa: UP045
+RunFolders = Annotated[list[Path], typer.Argument(help="run folders")]
+
+
+@app.command("train")
+def train_command(
+    config: Config,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, write nothing")] = False,
+) -> None:
+    """Train through all stages; the same command again goes on where it was cut off."""
+    from cavs_dist.config import load_run
+
+    run = load_run(config, overrides or ())
+    if dry_run:
+        from cavs_dist.plan import print_plan
+
+        print_plan(run, console)
+        return
+    from cavs_dist.trainer import train
+
+    train(run)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(help="a run folder")],
+    split: Annotated[str, typer.Option(help="val or test")] = "test",
+    batch: Annotated[int, typer.Option(help="clips at once, 0 for the run's own")] = 0,
+    out: Annotated[Optional[Path], typer.Option(help="write the records as JSON here too")] = None,  # noqa: UP045
+) -> None:
+    """Judge the weights that a run kept, after every finished stage."""
+    from cavs_dist.evaluate import evaluate
+
+    evaluate(run, split, batch, out, console)
+
+
+@app.command("report")
+def report_command(
+    runs: RunFolders,
+    out: Annotated[Optional[Path], typer.Option(help="folder of report.html and summary.json")] = None,  # noqa: UP045
+    seconds: Annotated[Optional[float], typer.Option(help="wall time to state")] = None,  # noqa: UP045
+) -> None:
+    """Compare runs: a table here, curves, matrices and mask overlays in report.html, numbers in summary.json."""
+    from cavs_dist.report import console_table, write_report
+
+    folder = out or runs[0]
+    console.print(console_table(write_report(runs, folder, seconds)))
+    console.print(f"{folder / 'report.html'}\n{folder / 'summary.json'}")
+
+
+@app.command("show")
+def show_command(config: Config, overrides: Overrides = None) -> None:
+    """Print the resolved config."""
+    from cavs_dist.config import load_run, to_yaml
+
+    sys.stdout.write(to_yaml(load_run(config, overrides or ())))
+
+
+def main() -> None:
+    """Run the command line; exit code 2 with one sentence for what the user can mend."""
+    from cavs_dist.cli_data import app as data
+
+    app.add_typer(data, name="data")
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

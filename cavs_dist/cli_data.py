@@ -1,0 +1,124 @@
+"""`cavs-dist data ...`: make shards, look at them, check them, print their order."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+
+from cavs_dist.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, help="Make shards, look at them, check them, print their order.")
+console = Console()
+
+Folder = Annotated[Path, typer.Argument(help="a folder of shards")]
+Out = Annotated[Path, typer.Argument(help="the folder of shards to make")]
+Overrides = Annotated[Optional[list[str]], typer.Argument(help="key=value ...", show_default=False)]  # noqa: UP045
+Workers = Annotated[int, typer.Option(help="processes")]
+CORES = os.cpu_count() or 1
+
+
+@app.command("scenes")
+def scenes(out: Out, overrides: Overrides = None) -> None:
+    """Render the embedded benchmark; `preset=scenes-8` (the default) or `scenes-30`, and any option over it."""
+    from cavs_dist.config import parse_override, structure
+    from cavs_dist.data.scenes import PRESETS, render_scenes
+
+    layers: list[tuple[str, dict[str, Any]]] = [(text, parse_override(text)) for text in overrides or ()]
+    preset = next((str(tree["preset"]) for _, tree in reversed(layers) if "preset" in tree), "scenes-8")
+    if preset not in PRESETS:
+        raise InputError(f"preset={preset}: expected one of {', '.join(PRESETS)}")
+    config = structure(PRESETS[preset], [layer for layer in layers if "preset" not in layer[1]])
+    render_scenes(out, config)
+
+
+@app.command("avsbench")
+def avsbench(root: Path, out: Out, workers: Workers = CORES) -> None:
+    """Turn the published AVSBench-semantic tree at ROOT into shards."""
+    from cavs_dist.data.sources.avsbench import convert
+
+    convert(root, out, workers=workers)
+
+
+@app.command("folder")
+def folder(root: Path, out: Out, workers: Workers = CORES) -> None:
+    """Turn recordings of your own (labels.csv, KEY/frames, KEY/audio.wav, KEY/masks) into shards."""
+    from cavs_dist.data.sources.folder import convert_folder
+
+    convert_folder(root, out, workers=workers)
+
+
+@app.command("index")
+def index(
+    tars: Annotated[list[Path], typer.Argument(help="tars made elsewhere")],
+    names: Annotated[Path, typer.Option(help="CSV with the columns id,name: what mask ids mean")],
+) -> None:
+    """Make the index of tars made elsewhere."""
+    from cavs_dist.data.index import parse_names
+    from cavs_dist.data.shard import index_shard, write_index
+    from cavs_dist.data.sources.listing import read_rows
+
+    known = parse_names({row["id"]: row["name"] for row in read_rows(names, "id", ("name",))})
+    for tar in tars:
+        made = index_shard(tar, known)
+        console.print(f"{write_index(made)}: {len(made.clips)} clips")
+
+
+@app.command("check")
+def check(folder: Folder, workers: Workers = CORES) -> None:
+    """Check counts, hashes, completeness and decodability; name every bad clip, and exit with 2 if there is one."""
+    from cavs_dist.data.check import check as find_problems
+
+    problems = find_problems(folder, workers=workers)
+    for problem in problems:
+        console.print(f"{problem.shard}: {problem.key or 'the shard'}: {problem.reason}", markup=False, soft_wrap=True)
+    if problems:
+        raise InputError(f"{folder} has {len(problems)} problems: make the shards named above anew")
+    console.print(f"{folder}: every clip is whole")
+
+
+@app.command("inspect")
+def inspect(
+    folder: Folder,
+    sheet: Annotated[Optional[Path], typer.Option(help="contact sheet to write (PNG)")] = None,  # noqa: UP045
+    split: Annotated[str, typer.Option(help="of the contact sheet")] = "train",
+) -> None:
+    """Show classes, splits, co-occurrence and sizes; write a contact sheet."""
+    from cavs_dist.data.inspect import inspect as summarise
+    from cavs_dist.data.inspect import inspection_tables
+    from cavs_dist.data.sheet import contact_sheet
+
+    for table in inspection_tables(summarise(folder)):
+        console.print(table)
+    picture = sheet or Path("contact-sheet.png")
+    contact_sheet(folder, split, picture)
+    console.print(picture)
+
+
+@app.command("order")
+def order(
+    source: Annotated[str, typer.Argument(metavar="CONFIG|RUN", help="a config, or a run folder")],
+    overrides: Annotated[Optional[list[str]], typer.Argument(help="stage=S and section.key=value ...")] = None,  # noqa: UP045
+    ranks: Annotated[int, typer.Option(help="ranks to share the clips")] = 1,
+    first: Annotated[int, typer.Option("--from", help="first update of the stage")] = 0,
+    updates: Annotated[int, typer.Option(help="how many updates")] = 10,
+) -> None:
+    """Print which rank reads which clips in which update (TSV), from the index alone; of a run, its draws too."""
+    from cavs_dist.order import order_of_config, order_of_run
+
+    stage, rest = _stage(overrides or [])
+    if (Path(source) / "config.yaml").is_file():
+        lines = order_of_run(Path(source), stage, ranks, first, updates)
+    else:
+        lines = order_of_config(source, rest, stage, ranks, first, updates)
+    for line in lines:
+        typer.echo(line)
+
+
+def _stage(overrides: list[str]) -> tuple[int, list[str]]:
+    """Take `stage=S` out of the overrides; 0 without it."""
+    found = [text.partition("=")[2] for text in overrides if text.startswith("stage=")]
+    if found and not found[-1].isdigit():
+        raise InputError(f"stage={found[-1]}: expected the number of a stage, from 0")
+    return int(found[-1]) if found else 0, [text for text in overrides if not text.startswith("stage=")]

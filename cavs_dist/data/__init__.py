@@ -1,0 +1,1 @@
+"""Clips: how they lie in shards, how they are read in order, how they become batches."""

@@ -1,0 +1,74 @@
+"""Which clip is in which slot of which update: a function of (seed, stage, position), never of the machine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cavs_dist.errors import InputError
+from cavs_dist.randomness import generator
+
+Tail = Literal["drop", "wrap"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place of an update. clip: index into the stage's clips (into the exemplars if `from_memory`).
+
+    epoch and occurrence, with the clip's key, are what its augmentation depends on.
+    """
+
+    clip: int
+    epoch: int
+    occurrence: int
+    from_memory: bool = False
+
+
+def epoch_order(shard_sizes: Sequence[int], window: int, *names: int | str) -> list[int]:
+    """Return the order of an epoch: shards permuted, clips shuffled within windows of `window` clips.
+
+    Clips are numbered through the shards. A window bounds how far apart in a shard two neighbours of the order can lie.
+    """
+    rng = generator("order", *names)
+    firsts = [sum(shard_sizes[:number]) for number in range(len(shard_sizes))]
+    clips = [firsts[shard] + i for shard in rng.permutation(len(shard_sizes)) for i in range(shard_sizes[shard])]
+    for start in range(0, len(clips), window):
+        part = clips[start : start + window]
+        clips[start : start + window] = [part[i] for i in rng.permutation(len(part))]
+    return clips
+
+
+def updates_per_epoch(clips: int, slots: int, tail: Tail) -> int:
+    """Return how many updates of `slots` clips an epoch of `clips` clips has, at least one."""
+    return max(1, clips // slots if tail == "drop" else -(-clips // slots))
+
+
+def lane_positions(clips: int, slots: int, tail: Tail, update: int) -> list[tuple[int, int]]:
+    """Return, lane by lane, (position in the epoch's order, round) of the clips of the epoch's update number `update`.
+
+    The order is cut into `slots` equal contiguous lanes; update k takes the k-th clip of each. Where the order is too
+    short it starts again: that is round 1.
+    """
+    length = updates_per_epoch(clips, slots, tail)
+    return [((lane * length + update) % clips, (lane * length + update) // clips) for lane in range(slots)]
+
+
+def share_of_rank(slots: Sequence[Slot], rank: int, world: int) -> list[Slot]:
+    """Return the slots that `rank` reads: every world-th."""
+    return list(slots[rank::world])
+
+
+def refuse_uneven(batch: int, memory_slots: int, world: int, micro_batches: int = 1) -> None:
+    """Raise InputError where the ranks (and each rank's micro-batches) do not divide an update's slots."""
+    stream = batch - memory_slots
+    if stream < 1:
+        raise InputError(f"optim.batch={batch} leaves no slot for the stage beside {memory_slots} from memory")
+    for slots, what in ((stream, "stream"), (memory_slots, "memory")):
+        if slots % world:
+            low = batch - batch % world
+            near = sorted({max(world, low), low + world})
+            raise InputError(
+                f"{world} ranks do not divide the {slots} {what} slots of optim.batch={batch}: "
+                f"set optim.batch to {' or '.join(map(str, near))} (and rehearse.share so that both parts divide)"
+            )
+    if batch // world % micro_batches:
+        raise InputError(f"{micro_batches} micro-batches do not divide the {batch // world} clips a rank takes")

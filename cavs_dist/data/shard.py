@@ -1,0 +1,73 @@
+"""Read clips from shards by their offsets. Also the front door of the shards: their index, and how they are made."""
+
+import os
+import zlib
+from collections import OrderedDict
+from collections.abc import Collection
+from pathlib import Path
+
+from cavs_dist.data.index import ClipEntry, Member, ShardIndex, plain_path, read_index, read_split, write_index
+from cavs_dist.data.tar import index_shard
+from cavs_dist.data.write import write_shards
+from cavs_dist.errors import InputError
+
+__all__ = [
+    "ClipEntry",
+    "CorruptClip",
+    "Member",
+    "ShardIndex",
+    "ShardReader",
+    "index_shard",
+    "plain_path",
+    "read_index",
+    "read_split",
+    "write_index",
+    "write_shards",
+]
+
+
+class CorruptClip(InputError):
+    """A clip's bytes are not what the index says, or do not decode. `shard` is None where only the bytes are known."""
+
+    def __init__(self, key: str, reason: str, shard: Path | None = None) -> None:
+        where = "" if shard is None else f"{shard}: "
+        super().__init__(f"{where}clip {key!r} {reason}")
+        self.key, self.reason, self.shard = key, reason, shard
+
+
+class ShardReader:
+    """Reads members of clips, and keeps the last few shards open. One for each thread and each worker process."""
+
+    def __init__(self, most_open: int = 64) -> None:
+        self._most_open = most_open
+        self._open: OrderedDict[Path, int] = OrderedDict()
+
+    def read(self, entry: ClipEntry, extensions: Collection[str] | None = None) -> dict[str, bytes]:
+        """Return the clip's members (only `extensions`, if given); CorruptClip if one is not what its CRC-32 says."""
+        descriptor = self._descriptor(entry)
+        wanted = entry.members if extensions is None else extensions
+        return {extension: self._member(descriptor, entry, extension) for extension in wanted}
+
+    def close(self) -> None:
+        """Close all shards."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def _member(self, descriptor: int, entry: ClipEntry, extension: str) -> bytes:
+        member = entry.members[extension]
+        data = os.pread(descriptor, member.size, member.offset)
+        if zlib.crc32(data) != member.crc32 or len(data) != member.size:
+            raise CorruptClip(entry.key, f"has a damaged member {extension!r}: its checksum is wrong", entry.shard)
+        return data
+
+    def _descriptor(self, entry: ClipEntry) -> int:
+        if entry.shard in self._open:
+            self._open.move_to_end(entry.shard)
+            return self._open[entry.shard]
+        while len(self._open) >= self._most_open:
+            os.close(self._open.popitem(last=False)[1])
+        try:
+            self._open[entry.shard] = os.open(entry.shard, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise CorruptClip(entry.key, f"cannot be read: {error.strerror}", entry.shard) from None
+        return self._open[entry.shard]

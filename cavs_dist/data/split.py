@@ -1,0 +1,67 @@
+"""The clips of a split as their indexes tell, and which of them belong to a stage."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cavs_dist.curriculum import Protocol, Stage, in_stage
+from cavs_dist.data.shard import ClipEntry, plain_path, read_split
+from cavs_dist.data.stream import DataConfig
+from cavs_dist.errors import InputError
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split's clips, shard by shard. names: mask id -> class name."""
+
+    names: Mapping[int, str]
+    shards: tuple[tuple[ClipEntry, ...], ...]
+
+    @property
+    def clips(self) -> tuple[ClipEntry, ...]:
+        """All clips, in the order of the shards."""
+        return tuple(clip for shard in self.shards for clip in shard)
+
+    @property
+    def shard_sizes(self) -> tuple[int, ...]:
+        """Clips in each shard."""
+        return tuple(len(shard) for shard in self.shards)
+
+    @property
+    def frames(self) -> int:
+        """Frames of the longest clip."""
+        return max((clip.meta.frames for clip in self.clips), default=0)
+
+
+def open_split(config: DataConfig, split: str) -> Split:
+    """Read a split's indexes and keep the clips that `data.sources` wants."""
+    indexes = read_split(plain_path(config.path), split)
+    shards = tuple(tuple(clip for clip in index.clips if _wanted(clip, config)) for index in indexes)
+    if not any(shards):
+        raise InputError(f"{Path(config.path) / split} has no clip for data.sources={config.sources}")
+    return Split(indexes[0].names, shards)
+
+
+def of_stage(split: Split, stages: Sequence[Stage], index: int, protocol: Protocol) -> Split:
+    """Keep the training (or validation) clips of a stage; InputError if there is none."""
+    shards = tuple(
+        tuple(clip for clip in shard if in_stage(clip.meta.classes, stages, index, protocol)) for shard in split.shards
+    )
+    if not any(shards):
+        raise InputError(
+            f"stage {index} has no clip: none of {', '.join(stages[index].new)} is heard in a clip of the data "
+            f"({protocol}); change curriculum.order or curriculum.split"
+        )
+    return Split(split.names, shards)
+
+
+def of_seen(split: Split, stage: Stage) -> Split:
+    """Keep the clips in which a class seen so far is heard: what joint training learns from."""
+    shards = tuple(
+        tuple(clip for clip in shard if not set(clip.meta.classes).isdisjoint(stage.seen)) for shard in split.shards
+    )
+    return Split(split.names, shards)
+
+
+def _wanted(clip: ClipEntry, config: DataConfig) -> bool:
+    return config.sources == "any" or (len(clip.meta.classes) >= 2) == (config.sources == "multiple")

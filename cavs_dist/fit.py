@@ -1,0 +1,165 @@
+"""One fit: a model learns a stage, update by update, and can be cut off after any of them."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from cavs_dist import distributed
+from cavs_dist.checkpoint import Checkpoints, Position, read_best
+from cavs_dist.config import Run
+from cavs_dist.curriculum import Stage
+from cavs_dist.data.batch import move
+from cavs_dist.data.stream import StageClips, Update, training_updates
+from cavs_dist.engine import Engine, autocast
+from cavs_dist.errors import InputError
+from cavs_dist.methods import Method
+from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.progress import progress
+from cavs_dist.randomness import keyed_hash
+from cavs_dist.schedule import rate
+from cavs_dist.tasks.base import ModelRole
+from cavs_dist.track import Track
+
+
+class Fit:
+    """The training of one model over one stage.
+
+    before: updates of all earlier fits of the run. validate: the score of a model that `train.keep=best` looks at.
+    """
+
+    def __init__(
+        self, run: Run, stage: Stage, role: ModelRole, method: Method, model: nn.Module, teacher: nn.Module | None,
+        clips: StageClips, checkpoints: Checkpoints, before: int, validate: Callable[[nn.Module], float],
+    ) -> None:  # fmt: skip
+        self.run, self.stage, self.role, self.method, self.model = run, stage, role, method, model
+        self.teacher, self.clips, self.before, self.validate = teacher, clips, before, validate
+        self.checkpoints = checkpoints
+        self.updates = run.train.epochs * clips.plan.epoch_length
+        self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.waited = 0.0
+        self.skipped = 0
+
+    def train(self, track: Track) -> None:
+        """Train the model to the weights that are kept, from the newest checkpoint on. Collective."""
+        self.engine = Engine(self.model, self.run.engine, self.run.optim)
+        first, start = self._restore(), time.monotonic()
+        for update in self._read(first):
+            lr = rate(self.run.optim, update.number, self.updates)
+            terms = self._learn(update, lr)
+            if (update.number + 1) % self.run.track.every == 0 or update.number + 1 == self.updates:
+                track.scalars(self._line(update, terms, lr, time.monotonic() - start))
+            self._keep_best(update.number + 1)
+            if self.run.train.checkpoint_every and (update.number + 1) % self.run.train.checkpoint_every == 0:
+                self._save(update.number + 1)
+        self.engine.close()
+        if self.best is not None:
+            self.model.load_state_dict(self.best[1])
+
+    def _read(self, first: int) -> Iterator[Update]:
+        """Yield the updates that are left, with progress, counting the time spent waiting for them."""
+        micro = self.run.engine.micro_batch or self.run.optim.batch
+        rank, world = distributed.rank(), distributed.world_size()
+        updates = training_updates(self.clips, first, self.updates, rank, world, micro)
+        what = f"stage {self.stage.index}, {self.role}"
+        return progress(self._timed(updates), what, self.updates, done=first, quiet=not distributed.is_first())
+
+    def _timed(self, updates: Iterator[Update]) -> Iterator[Update]:
+        while True:
+            start = time.monotonic()
+            update = next(updates, None)
+            self.waited += time.monotonic() - start
+            if update is None:
+                return
+            self.skipped += len(update.skipped)
+            yield update
+
+    def _learn(self, update: Update, lr: float) -> dict[str, Tensor]:
+        """Make one update and return the loss terms that this rank saw."""
+        rank = distributed.rank()
+        torch.manual_seed(keyed_hash("update", self.run.seed, self.stage.index, self.role, update.number, rank) % 2**63)
+        self.model.train()
+        self.engine.set_rate(lr)
+        totals: dict[str, Tensor] = {}
+        batches = weigh([move(batch, distributed.device()) for batch in update.batches])
+        for number, batch in enumerate(batches):
+            with autocast(self.run.engine):
+                terms = self.method.loss(batch, self.engine(batch), self._teach(batch))
+            self.engine.backward(torch.stack([term.float() for term in terms.values()]).sum())
+            for name, term in terms.items():
+                totals[name] = totals.get(name, 0) + term.detach().float() / len(batches)
+            if number + 1 == len(batches):
+                self._refuse_nonfinite(update)
+            self.engine.step()
+        return totals
+
+    def _teach(self, batch: Batch) -> Outputs | None:
+        if self.teacher is None:
+            return None
+        with torch.no_grad():
+            outputs: Outputs = self.teacher(batch)
+        return outputs
+
+    def _refuse_nonfinite(self, update: Update) -> None:
+        if not self.engine.finite():
+            keys = ", ".join(key for batch in update.batches for key in batch.keys)
+            raise InputError(
+                f"a loss or gradient of stage {self.stage.index}, {self.role}, update {update.number} is not finite "
+                f"(clips of rank {distributed.rank()}: {keys}); weights were not moved and the last checkpoint is "
+                "kept: lower optim.lr, set optim.clip, or look at these clips"
+            )
+
+    def _line(
+        self, update: Update, terms: dict[str, Tensor], lr: float, seconds: float
+    ) -> dict[str, float | int | str]:
+        """Describe an update for the track: loss terms are means over ranks. Collective."""
+        values = distributed.sum_over_ranks(torch.stack(list(terms.values()))) / distributed.world_size()
+        losses = {f"loss/{name}": value for name, value in zip(terms, values.tolist(), strict=True)}
+        return {
+            "update": self.before + update.number + 1,
+            "stage": self.stage.index,
+            "phase": self.role,
+            "epoch": update.number // self.clips.plan.epoch_length,
+            "loss": sum(losses.values()),
+            **losses,
+            "lr": lr,
+            "seconds": round(seconds, 3),
+            "wait": round(self.waited, 3),
+            "skipped": self.skipped,
+        }
+
+    def _keep_best(self, done: int) -> None:
+        if self.run.train.keep == "last" or done % self.clips.plan.epoch_length:
+            return
+        score = self.validate(self.model)
+        if self.best is None or score > self.best[0]:
+            self.best = score, {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+
+    def _save(self, done: int) -> None:
+        score, weights = self.best or (None, None)
+        self.checkpoints.save(self.engine, Position(self.stage.index, self.role, done, score), weights)
+
+    def _restore(self) -> int:
+        found = self.checkpoints.newest(self.stage.index, self.role)
+        if found is None:
+            return 0
+        position, path = found
+        self.engine.load(path)
+        weights = read_best(path)
+        if weights is not None and position.best is not None:
+            self.best = position.best, weights
+        return position.update
+
+
+def weigh(batches: Sequence[Batch]) -> list[Batch]:
+    """Scale the frame weights of an update's micro-batches, so that every annotated (present) frame of all ranks and
+    micro-batches weighs the same in the mean that the engine takes over both. Collective."""
+    counts = torch.stack([torch.stack((batch.label_weight.sum(), batch.frame_weight.sum())) for batch in batches])
+    totals = distributed.sum_over_ranks(counts.sum(dim=0)).clamp(min=1)
+    label, frame = distributed.world_size() * len(batches) / totals
+    return [
+        replace(batch, label_weight=batch.label_weight * label, frame_weight=batch.frame_weight * frame)
+        for batch in batches
+    ]

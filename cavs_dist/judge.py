@@ -1,0 +1,58 @@
+"""After a stage: judge the model on every class seen so far, and leave the record where the report finds it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from cavs_dist import distributed
+from cavs_dist.curriculum import Stage
+from cavs_dist.data.batch import move
+from cavs_dist.data.shard import ClipEntry
+from cavs_dist.data.stream import evaluation_batches
+from cavs_dist.run_folder import read_json, write_json
+from cavs_dist.setting import Setting
+from cavs_dist.track import Track
+
+EXAMPLES = 6
+
+
+def judge(setting: Setting, stage: Stage, model: nn.Module, track: Track, update: int) -> None:
+    """Evaluate on the test clips, write `evaluation.json` and `examples.npz`, and track both. Collective."""
+    batches = setting.batches(setting.test.clips, stage, "test", f"stage {stage.index}, evaluating")
+    record = setting.task.evaluate(model, batches, stage)
+    earlier = [read_json(setting.folder.product(before, "evaluation.json")) for before in range(stage.index)]
+    metrics = setting.task.metrics([*earlier, record])
+    record |= {"protocol": setting.run.curriculum.protocol, "metrics": metrics}
+    if not distributed.is_first():
+        return
+    write_json(setting.folder.product(stage.index, "evaluation.json"), record)
+    clips = example_clips(setting.test.clips, stage)
+    size, table = len(clips), setting.task.table(setting.test.names, stage, "test")
+    frames = max(clip.meta.frames for clip in clips)
+    for batch in evaluation_batches(clips, table, setting.run.data, 0, 1, size, frames):
+        batch = move(batch, distributed.device())
+        setting.task.save_examples(model, batch, setting.folder.product(stage.index, "examples.npz"))
+    known = {f"test/{name}": value for name, value in metrics.items() if value is not None}
+    track.scalars({"event": "evaluation", "update": update, "stage": stage.index, **known})
+    track.table("stages", *stage_matrix([*earlier, record]))
+    with np.load(setting.folder.product(stage.index, "examples.npz"), allow_pickle=False) as shown:
+        track.masks("examples", shown["frames"], shown["truth"], shown["prediction"], record["classes"])
+
+
+def stage_matrix(records: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Return columns and rows of the IoU of each class after each stage; empty before a class arrives."""
+    classes = records[-1]["classes"]
+    rows = [[r["stage"], *r["iou"], *[None] * (len(classes) - len(r["iou"]))] for r in records]
+    return ["stage", *classes], rows
+
+
+def example_clips(clips: Sequence[ClipEntry], stage: Stage) -> list[ClipEntry]:
+    """Choose clips to look at: the first in which each class seen is heard, spread over the classes."""
+    step = max(1, len(stage.seen) // EXAMPLES)
+    chosen: dict[str, ClipEntry] = {}
+    for name in stage.seen[::step][:EXAMPLES]:
+        found = next((clip for clip in clips if name in clip.meta.classes and clip.key not in chosen), clips[0])
+        chosen[found.key] = found
+    return list(chosen.values())

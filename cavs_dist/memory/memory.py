@@ -1,0 +1,80 @@
+"""The exemplar memory as plain data: the same on all ranks, without a process group."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cavs_dist.errors import InputError
+from cavs_dist.memory.select import Candidate, Select
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """The section `memory`.
+
+    select: the rule that chooses a class's exemplars; `none` keeps no memory. per_class: how many.
+    unimodal: what MSS compares the model with: its visual-only twin, or itself hearing the mean sound (`silence`).
+    last: select after the last stage too, where nothing is left to rehearse for.
+    """
+
+    select: Select = "none"
+    per_class: int = 5
+    unimodal: Literal["twin", "silence"] = "twin"
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """A clip kept for one class, with the score it was chosen by and the stage that it comes from."""
+
+    key: str
+    score: float
+    stage: int
+
+
+@dataclass(frozen=True)
+class ExemplarMemory:
+    """The exemplars of every class, best first. A clip chosen for two classes stands under both, and weighs so."""
+
+    classes: Mapping[str, tuple[Exemplar, ...]] = field(default_factory=dict)
+
+    def admit(self, chosen: Mapping[str, tuple[Candidate, ...]], stage: int) -> "ExemplarMemory":
+        """Return the memory with the chosen clips of new classes."""
+        new = {name: tuple(Exemplar(clip.key, clip.score, stage) for clip in clips) for name, clips in chosen.items()}
+        return ExemplarMemory({**self.classes, **new})
+
+    def keys(self, stage: int | None = None) -> list[str]:
+        """Return the distinct keys (of one stage's exemplars, or of all), sorted."""
+        clips = (clip for clips in self.classes.values() for clip in clips)
+        return sorted({clip.key for clip in clips if stage is None or clip.stage == stage})
+
+    def digest(self) -> str:
+        """Return a hash of everything in the memory: equal digests, equal memories."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the memory as plain values."""
+        classes = {name: [[clip.key, clip.score, clip.stage] for clip in clips] for name, clips in self.classes.items()}
+        return {"format": FORMAT, "classes": classes}
+
+    @classmethod
+    def from_json(cls, record: Any, path: Path) -> "ExemplarMemory":
+        """Read what `to_json` made; InputError naming `path` where it is something else or newer."""
+        try:
+            if record["format"] > FORMAT:
+                raise InputError(f"{path} has format {record['format']}; this version reads up to {FORMAT}: upgrade it")
+            return cls(
+                {
+                    str(name): tuple(Exemplar(str(key), float(score), int(stage)) for key, score, stage in clips)
+                    for name, clips in record["classes"].items()
+                }
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} is no exemplar memory ({error}): was it edited?") from error

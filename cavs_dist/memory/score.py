@@ -1,0 +1,27 @@
+"""Score clips by modality consistency: what sound adds to the segmentation (MSS, CMR arXiv 2510.17234, section 3)."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from cavs_dist.metrics.iou import frame_iou_sum
+from cavs_dist.outputs import Batch
+
+
+def consistency(batch: Batch, audiovisual: Tensor, unimodal: Tensor, num_labels: int) -> Tensor:
+    """Return Delta of each clip, [B] float64.
+
+    Delta_i = sum over annotated frames t and classes c seen so far (background included) of
+    IoU_c(f_av(i, t), y(i, t)) - IoU_c(f_v(i, t), y(i, t)); the IoU of a class in neither is 0.
+    audiovisual, unimodal: [N, H, W] int64, the two models' predictions. y: the batch's labels.
+    """
+    gain = frame_iou_sum(audiovisual, batch.labels, num_labels) - frame_iou_sum(unimodal, batch.labels, num_labels)
+    per_clip = torch.where(batch.annotated, gain.view(batch.annotated.shape), 0.0)
+    return per_clip.sum(dim=1)
+
+
+def score_clips(predictions: Iterable[tuple[Batch, Tensor, Tensor]], num_labels: int) -> Iterator[tuple[str, float]]:
+    """Yield (key, Delta) of every clip from batches with both models' predictions."""
+    for batch, audiovisual, unimodal in predictions:
+        yield from zip(batch.keys, consistency(batch, audiovisual, unimodal, num_labels).tolist(), strict=True)

@@ -1,0 +1,47 @@
+"""Which clips of a class are kept (MSS of CMR, arXiv 2510.17234, and its rivals): one pure function each.
+
+Every rule is a sort by a key of the clip itself, so ranks, workers and the order of arrival change nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cavs_dist.randomness import keyed_hash
+
+Select = Literal["none", "consistency", "largest", "smallest", "random"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A clip that may be kept: its key, the names of the classes heard in it, and its score Delta (0 if unscored)."""
+
+    key: str
+    classes: tuple[str, ...]
+    score: float = 0.0
+
+
+Rank = Callable[[Candidate, int, int], float]
+
+SELECTORS: Mapping[Select, Rank] = {
+    "consistency": lambda clip, seed, stage: abs(clip.score),
+    "largest": lambda clip, seed, stage: -clip.score,
+    "smallest": lambda clip, seed, stage: clip.score,
+    "random": lambda clip, seed, stage: keyed_hash("random", seed, stage, clip.key),
+}
+SCORED = tuple(rule for rule in get_args(Select) if rule not in ("none", "random"))
+
+
+def select(
+    rule: Select, candidates: Iterable[Candidate], classes: Sequence[str], per_class: int, seed: int, stage: int
+) -> dict[str, tuple[Candidate, ...]]:
+    """Keep for each class the `per_class` clips in which it is heard that come first by the rule; ties go to the key.
+
+    consistency: smallest |Delta| (MSS). largest, smallest: by Delta. random: smallest hash of (seed, stage, key).
+    A class heard in no candidate gets none.
+    """
+    if rule == "none":
+        return {}
+    rank = SELECTORS[rule]
+    ordered = sorted(candidates, key=lambda clip: (rank(clip, seed, stage), clip.key))
+    return {name: tuple(clip for clip in ordered if name in clip.classes)[:per_class] for name in classes}

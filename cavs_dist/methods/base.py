@@ -1,0 +1,56 @@
+"""What a continual-learning method is: three verbs and a few facts about itself."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from cavs_dist.curriculum import Stage
+from cavs_dist.outputs import Batch, Outputs
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """What every method's own section starts with."""
+
+    name: str
+
+
+class Method:
+    """A continual-learning algorithm. The trainer calls `begin`, then `loss` for each batch, then `end`, every stage.
+
+    Facts the trainer reads: `teacher`, whether the frozen copy from the previous stage is wanted; `head`, how the
+    rows of new classes start; `scope`, whether a stage trains on its own clips or on those of all classes seen;
+    `restart`, whether the model starts anew at every stage.
+    """
+
+    Config: ClassVar[type[MethodConfig]] = MethodConfig
+    teacher: ClassVar[bool] = True
+    head: ClassVar[Literal["random", "background"]] = "random"
+    scope: ClassVar[Literal["stage", "seen"]] = "stage"
+    restart: ClassVar[bool] = False
+
+    def __init__(self, config: MethodConfig) -> None:
+        self.config = config
+
+    def begin(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[Batch, Outputs]]) -> None:
+        """Prepare for `stage`. Collective.
+
+        `clips` yields, once, this rank's part of the stage's own training clips (no memory, no augmentation) with the
+        teacher's outputs for them; it is empty at stage 0.
+        """
+
+    def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
+        """Return the named terms whose sum is minimised; `teacher` is None at stage 0."""
+        raise NotImplementedError
+
+    def end(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[Batch, Outputs]]) -> None:
+        """Close `stage`, with the kept weights in `model`. Collective."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return what `begin` and `end` computed, as tensors and plain values."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` returned."""

@@ -1,0 +1,67 @@
+"""PLOP (Douillard et al., arXiv 2011.11390): local POD on all maps, and pseudo-labels where the teacher is sure."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from cavs_dist import distributed
+from cavs_dist.curriculum import Stage
+from cavs_dist.losses.distill import pod_distillation
+from cavs_dist.losses.pseudo import accepted_share, median_entropies, pseudo_labels
+from cavs_dist.losses.segment import cross_entropy
+from cavs_dist.methods.base import Method, MethodConfig
+from cavs_dist.outputs import Batch, Outputs
+
+
+@dataclass(frozen=True)
+class PlopConfig(MethodConfig):
+    """The section `method` of `plop`.
+
+    name: `plop`. pod: weight of local POD on the levels and the head map. pod_logits: its weight on the logits.
+    """
+
+    name: str = "plop"
+    pod: float = 0.01
+    pod_logits: float = 0.0005
+
+
+class Plop(Method):
+    """Cross-entropy on pseudo-labels, weighted by the share that was accepted, and local POD.
+
+    POD grows with sqrt(labels / new classes), labels being all classes seen and background.
+    """
+
+    config: PlopConfig
+    Config = PlopConfig
+    head = "background"
+
+    def __init__(self, config: PlopConfig) -> None:
+        super().__init__(config)
+        self.thresholds: Tensor | None = None
+
+    def begin(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[Batch, Outputs]]) -> None:
+        """Find the median entropy of each class that the teacher predicts. Collective."""
+        self.thresholds = median_entropies(clips, stage.num_old) if stage.index > 0 else None
+
+    def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
+        """Return the two terms; at stage 0 plain cross-entropy."""
+        if teacher is None:
+            return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
+        assert self.thresholds is not None
+        labels = pseudo_labels(batch.labels, teacher, self.thresholds, keep=batch.frames_from_memory)
+        accepted = accepted_share(batch.labels, labels, num_old=teacher.num_classes - 1)
+        segment = (batch.label_weight * accepted * cross_entropy(outputs, labels)).sum()
+        growth = math.sqrt(outputs.num_classes / (outputs.num_classes - teacher.num_classes))
+        pod = pod_distillation(outputs, teacher, self.config.pod, self.config.pod_logits)
+        return {"segment": segment, "pod": growth * (batch.frame_weight * pod).sum()}
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return the thresholds of the stage that has begun."""
+        return {} if self.thresholds is None else {"thresholds": self.thresholds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the thresholds back, on this rank's device."""
+        self.thresholds = state["thresholds"].to(distributed.device()) if state else None

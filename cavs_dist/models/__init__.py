@@ -1,0 +1,1 @@
+"""The parts that a task's model is built from."""

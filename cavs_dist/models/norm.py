@@ -1,0 +1,56 @@
+"""Normalisation by name (`model.norm`): what a map is normalised with, and over whom the statistics run."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+from cavs_dist import distributed
+
+Norm = Literal["sync", "frozen", "group"]
+
+
+def make_norm(kind: Norm, channels: int) -> nn.Module:
+    """Return the layer that normalises [N, C, H, W] maps: `sync` over all ranks, `frozen`, or `group` (8 groups)."""
+    if kind == "group":
+        return nn.GroupNorm(8 if channels % 8 == 0 else 1, channels)
+    return SyncNorm(channels, frozen=kind == "frozen")
+
+
+class SyncNorm(nn.Module):
+    """Batch norm over the micro-batch of all ranks, on CPU too; with `frozen`, over its running statistics always.
+
+    Sums, not means, are all-reduced, so ranks may hold different numbers of frames. Collective when training.
+    Source: Ioffe and Szegedy, arXiv 1502.03167.
+    """
+
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, channels: int, *, frozen: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.frozen, self.momentum, self.eps = frozen, momentum, eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("var", torch.ones(channels))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Normalise [N, C, H, W] per channel."""
+        mean, var = (self.mean, self.var) if self.frozen or not self.training else self._statistics(maps)
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return maps * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+
+    def _statistics(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        count = _sum(torch.tensor(maps.numel() / maps.shape[1], device=maps.device, dtype=maps.dtype))
+        mean = _sum(maps.sum(dim=(0, 2, 3))) / count
+        var = _sum((maps - mean[:, None, None]).square().sum(dim=(0, 2, 3))) / count
+        with torch.no_grad():
+            self.mean.lerp_(mean, self.momentum)
+            self.var.lerp_(var * count / (count - 1).clamp(min=1), self.momentum)
+        return mean, var
+
+
+def _sum(values: Tensor) -> Tensor:
+    return values if distributed.world_size() == 1 else all_reduce(values)  # type: ignore[no-untyped-call]

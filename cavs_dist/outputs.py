@@ -1,0 +1,73 @@
+"""Where tasks and methods meet: what goes into a model and what comes out of it."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some clips of one update on one rank. N = B * T frames; a clip's frames are consecutive.
+
+    keys: B clip keys. from_memory: [B] bool, rehearsed clips.
+    frames: [N, 3, H, W] float, normalised. audio: [N, 1, 96, 64] log-mel examples, one a frame.
+    labels: [N, H, W] int64, stage order, 0 background, 255 ignored (the whole frame where it is not annotated).
+    present: [B, T] bool, False on padded frames. annotated: [B, T] bool, False where a frame has no truth.
+    label_weight, frame_weight: [N] float; a loss of an update is sum_n weight_n * (loss of frame n). They are
+    annotated (present) frames scaled so that, after the engine's mean over ranks and micro-batches, every such frame
+    of the update weighs the same, however the update was cut into ranks and micro-batches.
+    """
+
+    keys: tuple[str, ...]
+    from_memory: Tensor
+    frames: Tensor
+    audio: Tensor
+    labels: Tensor
+    present: Tensor
+    annotated: Tensor
+    label_weight: Tensor
+    frame_weight: Tensor
+
+    @property
+    def frames_from_memory(self) -> Tensor:
+        """[N] bool: the frames of rehearsed clips."""
+        return self.from_memory.repeat_interleave(self.present.shape[1])
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a segmenter gives for N frames; full-resolution logits are made only when asked for.
+
+    levels: the maps after attention, finest first, each [N, C, h, w]. head_map: [N, C, H/2, W/2], the decoder's last.
+    features: [N, D, H, W], what the classifier reads. weight [K, D] and bias [K]: the classifier over background and
+    all classes seen, in stage order. audio: the projected audio of each level, each [N, C] (empty if visual-only).
+    """
+
+    levels: tuple[Tensor, ...]
+    head_map: Tensor
+    features: Tensor
+    weight: Tensor
+    bias: Tensor
+    audio: tuple[Tensor, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """Background and the classes seen."""
+        return self.weight.shape[0]
+
+    @property
+    def maps(self) -> tuple[Tensor, ...]:
+        """The maps that feature distillation compares: every level and the head map."""
+        return (*self.levels, self.head_map)
+
+    def logits(self) -> Tensor:
+        """Return [N, K, H, W] logits, in float32 at least: bf16 would round what losses compare."""
+        with torch.autocast(self.features.device.type, enabled=False):
+            wide = torch.promote_types(self.features.dtype, torch.float32)
+            return F.conv2d(self.features.to(wide), self.weight[:, :, None, None].to(wide), self.bias.to(wide))
+
+    def prediction(self) -> Tensor:
+        """Return [N, H, W] int64: the most probable class of each pixel."""
+        return self.logits().argmax(dim=1)

@@ -1,0 +1,71 @@
+"""What a run would do, said before it does anything."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cavs_dist.config import Run
+from cavs_dist.curriculum import Stage
+from cavs_dist.data.order import refuse_uneven
+from cavs_dist.data.rehearse import Plan
+from cavs_dist.memory.memory import Exemplar, ExemplarMemory
+from cavs_dist.remember import wants_memory, wants_twin
+from cavs_dist.setting import Setting, open_setting
+from cavs_dist.start import open_start
+
+
+def print_plan(run: Run, console: Console) -> None:
+    """Print stages, clips, updates, memory and disk of a run; raise InputError for what would fail. Writes nothing."""
+    setting = open_setting(run)
+    open_start(setting)
+    console.print(stage_table(setting))
+    parameters = sum(p.numel() for p in setting.fresh_model("main", setting.stages[-1]).parameters())
+    weights = 4 * parameters * len(setting.stages)
+    checkpoints = 12 * parameters * run.train.checkpoints
+    console.print(
+        f"{parameters / 1e6:.2f} M parameters; on disk at most {weights / 1e6:.0f} MB of kept weights, "
+        f"{checkpoints / 1e6:.0f} MB of checkpoints, {_payload(setting) / 1e6:.1f} MB of exemplars, in {Path(run.out)}"
+    )
+
+
+def stage_table(setting: Setting) -> Table:
+    """Return one row a stage: its classes, clips, updates and the memory that it is rehearsed with."""
+    table = Table("stage", "new classes", "train clips", "updates", "exemplars before", "twin")
+    for stage in setting.stages:
+        memory = expected_memory(setting, stage)
+        plan = setting.plan(stage, setting.clips_of(stage, setting.method.scope), memory, {})
+        refuse_uneven(plan.batch, plan.memory_slots, 1)
+        table.add_row(
+            str(stage.index),
+            ", ".join(stage.new) if len(stage.new) <= 10 else f"{', '.join(stage.new[:8])} ... ({len(stage.new)})",
+            str(sum(plan.shard_sizes)),
+            str(_updates(setting, plan)),
+            str(sum(len(kept) for kept in memory.classes.values())),
+            "yes" if wants_twin(setting, stage) else "no",
+        )
+    return table
+
+
+def expected_memory(setting: Setting, stage: Stage) -> ExemplarMemory:
+    """Return a memory of the size that it will have before `stage`; which clips it holds only training decides."""
+    classes: dict[str, tuple[Exemplar, ...]] = {}
+    for before in setting.stages[: stage.index]:
+        if wants_memory(setting, before):
+            clips = setting.clips_of(before).clips
+            for name in before.new:
+                heard = [clip for clip in clips if name in clip.meta.classes][: setting.run.memory.per_class]
+                classes[name] = tuple(Exemplar(clip.key, 0.0, before.index) for clip in heard)
+    return ExemplarMemory(classes)
+
+
+def _updates(setting: Setting, plan: Plan) -> int:
+    return setting.run.train.epochs * plan.epoch_length
+
+
+def _payload(setting: Setting) -> float:
+    """Return about how many bytes the exemplars take: their number times a clip's mean size."""
+    clips = setting.train.clips
+    mean = sum(member.size for clip in clips for member in clip.members.values()) / len(clips)
+    kept = expected_memory(setting, setting.stages[-1])
+    return mean * len(kept.keys())

@@ -1,0 +1,171 @@
+"""Where a run takes place: its stages, its clips, its models and its folder, as every step of the loop needs them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from cavs_dist import distributed
+from cavs_dist.config import Run
+from cavs_dist.curriculum import Stage, make_stages
+from cavs_dist.data.batch import move
+from cavs_dist.data.order import refuse_uneven
+from cavs_dist.data.rehearse import Plan
+from cavs_dist.data.shard import ClipEntry
+from cavs_dist.data.split import Split, of_seen, of_stage, open_split
+from cavs_dist.data.stream import StageClips, evaluation_batches
+from cavs_dist.errors import InputError
+from cavs_dist.memory import payload
+from cavs_dist.memory.memory import ExemplarMemory
+from cavs_dist.methods import METHODS, Method
+from cavs_dist.models.heads import HeadInit
+from cavs_dist.outputs import Batch
+from cavs_dist.progress import progress
+from cavs_dist.run_folder import RunFolder, load_weights, read_json
+from cavs_dist.tasks import TASKS
+from cavs_dist.tasks.base import LabelRole, ModelRole, Task
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A run's config and what follows from it and the data's index."""
+
+    run: Run
+    task: Task
+    method: Method
+    stages: tuple[Stage, ...]
+    train: Split
+    test: Split
+    folder: RunFolder
+
+    def clips_of(self, stage: Stage, scope: str = "stage") -> Split:
+        """Return the training clips of a stage, or of all classes seen (`scope=seen`)."""
+        if scope == "seen":
+            return of_seen(self.train, stage)
+        return of_stage(self.train, self.stages, stage.index, self.run.curriculum.protocol)
+
+    def validation_of(self, stage: Stage) -> Split:
+        """Return the validation clips of a stage."""
+        split = open_split(self.run.data, "val")
+        return of_stage(split, self.stages, stage.index, self.run.curriculum.protocol)
+
+    def memory_before(self, stage: Stage) -> ExemplarMemory:
+        """Return the memory as the stage before left it."""
+        path = self.folder.product(stage.index - 1, "memory.json")
+        if stage.index == 0 or self.run.memory.select == "none":
+            return ExemplarMemory()
+        return ExemplarMemory.from_json(read_json(path), path)
+
+    def reserved_slots(self, stage: Stage) -> int:
+        """Return how many slots of an update are drawn from memory, if there is one before `stage`."""
+        rehearses = stage.index > 0 and self.run.memory.select != "none" and self.run.rehearse.mode == "ratio"
+        return round(self.run.rehearse.share * self.run.optim.batch) if rehearses else 0
+
+    def plan(self, stage: Stage, clips: Split, memory: ExemplarMemory, extra: dict[str, int]) -> Plan:
+        """Return what decides the order of a fit of the main model, or of the twin, which has no memory."""
+        number = {place: number for number, place in enumerate(places(memory))}
+        exemplars = {
+            name: tuple(number[clip.stage, clip.key] for clip in kept) for name, kept in memory.classes.items()
+        }
+        run = self.run
+        return Plan(
+            seed=run.seed,
+            stage=stage.index,
+            shard_sizes=clips.shard_sizes,
+            batch=run.optim.batch,
+            window=run.data.window,
+            tail=run.data.tail,
+            mode=run.rehearse.mode,
+            memory_slots=self.reserved_slots(stage) if any(memory.classes.values()) else 0,
+            exemplars=exemplars,
+            extra=extra,
+        )
+
+    def stage_clips(self, stage: Stage, method: Method, memory: ExemplarMemory, extra: dict[str, int]) -> StageClips:
+        """Return what a rank reads in a fit of `method`; InputError where the ranks do not divide the slots."""
+        clips = self.clips_of(stage, method.scope)
+        plan = self.plan(stage, clips, memory, extra)
+        micro_batches = self.run.optim.batch // self.micro_batch
+        refuse_uneven(self.run.optim.batch, plan.memory_slots, distributed.world_size(), micro_batches)
+        wanted = places(memory)
+        stored = payload.load(self.folder.memory, sorted({number for number, _ in wanted}))
+        # Joint training learns every class seen as if it were new.
+        view = Stage(stage.index, stage.seen, stage.seen) if method.scope == "seen" else stage
+        return StageClips(
+            plan=plan,
+            clips=clips.clips,
+            exemplars=[stored[place] for place in wanted],
+            clips_table=self.task.table(self.train.names, view, "train"),
+            exemplars_table=self.task.table(self.train.names, stage, "memory"),
+            config=self.run.data,
+            frames=self.train.frames,
+        )
+
+    @property
+    def micro_batch(self) -> int:
+        """Clips over all ranks that go through the model at once."""
+        return self.run.engine.micro_batch or self.run.optim.batch
+
+    def batches(self, clips: Sequence[ClipEntry], stage: Stage, role: LabelRole, what: str) -> Iterator[Batch]:
+        """Yield this rank's part of `clips`, whole and unaugmented, on its device, with progress."""
+        world, size = distributed.world_size(), self.run.evaluate.batch
+        frames = max(clip.meta.frames for clip in clips)
+        table = self.task.table(self.train.names, stage, role)
+        batches = evaluation_batches(clips, table, self.run.data, distributed.rank(), world, size, frames)
+        mine = len(range(distributed.rank(), len(clips), world))
+        for batch in progress(batches, what, -(-mine // size), quiet=not distributed.is_first()):
+            yield move(batch, distributed.device())
+
+    def fresh_model(self, role: ModelRole, stage: Stage) -> nn.Module:
+        """Build a model with the heads of all stages so far, untrained."""
+        return self.task.make_model(role, self.stages[: stage.index + 1], "random")
+
+    def kept_model(self, role: ModelRole, stage: Stage) -> nn.Module:
+        """Build the model with the weights that were kept after `stage`."""
+        model = self.fresh_model(role, stage)
+        load_weights(self.folder.product(stage.index, f"{role}.safetensors"), model)
+        return model
+
+    def grown_model(self, role: ModelRole, stage: Stage, init: HeadInit, restart: bool) -> nn.Module:
+        """Build the model that a stage starts from: the one kept before, with a head for the new classes."""
+        if stage.index == 0 or restart:
+            return self.fresh_model(role, stage)
+        model = self.kept_model(role, self.stages[stage.index - 1])
+        self.task.grow(model, stage, init)
+        return model.to(distributed.device())
+
+
+def open_setting(run: Run) -> Setting:
+    """Read the indexes and work out everything that can be refused before any work starts."""
+    train, test = open_split(run.data, "train"), open_split(run.data, "test")
+    stages = make_stages(set(train.names.values()), run.curriculum)
+    task = TASKS[run.task.name](run.model, run.evaluate, run.seed)
+    method = METHODS[run.method.name](run.method)
+    setting = Setting(run, task, method, stages, train, test, RunFolder(Path(run.out)))
+    refuse_impossible(setting)
+    return setting
+
+
+def refuse_impossible(setting: Setting) -> None:
+    """Raise InputError for values that cannot go together."""
+    run = setting.run
+    for name, value in (("optim.batch", run.optim.batch), ("train.epochs", run.train.epochs)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; expected at least 1")
+    for name, value in (("data.window", run.data.window), ("train.checkpoints", run.train.checkpoints)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; expected at least 1")
+    if not 0 <= run.rehearse.share < 1:
+        raise InputError(f"rehearse.share is {run.rehearse.share}; expected at least 0 and below 1")
+    if run.optim.batch % setting.micro_batch:
+        raise InputError(f"engine.micro_batch={setting.micro_batch} does not divide optim.batch={run.optim.batch}")
+    for stage in setting.stages:
+        setting.clips_of(stage)
+    if run.train.keep == "best":
+        setting.validation_of(setting.stages[0])
+
+
+def places(memory: ExemplarMemory) -> list[tuple[int, str]]:
+    """Return (stage, key) of every exemplar, once each, in an order of their own."""
+    return sorted({(clip.stage, clip.key) for clips in memory.classes.values() for clip in clips})

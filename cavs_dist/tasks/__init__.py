@@ -1,0 +1,8 @@
+"""The tasks, by name."""
+
+from collections.abc import Mapping
+
+from cavs_dist.tasks.base import Task
+from cavs_dist.tasks.segmentation import Segmentation
+
+TASKS: Mapping[str, type[Task]] = {"segmentation": Segmentation}

@@ -1,0 +1,142 @@
+"""The loop: begin a stage, learn it, judge what is known, remember.
+
+Every step leaves its product in the run folder, so a run that was cut off anywhere goes on by walking the same way and
+taking over what is already there.
+"""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from cavs_dist import distributed
+from cavs_dist.checkpoint import Checkpoints
+from cavs_dist.config import Run, as_tree
+from cavs_dist.curriculum import Stage
+from cavs_dist.engine import start_world
+from cavs_dist.fit import Fit
+from cavs_dist.judge import judge
+from cavs_dist.memory.memory import ExemplarMemory
+from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class
+from cavs_dist.methods import Method, plain
+from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.remember import remember, wants_memory, wants_twin
+from cavs_dist.run_folder import load_weights, read_json, read_state, write_json, write_state, write_weights
+from cavs_dist.setting import Setting, open_setting
+from cavs_dist.start import adopt, open_start
+from cavs_dist.tasks.base import ModelRole, evaluating
+from cavs_dist.track import Track
+
+
+def train(run: Run) -> None:
+    """Train, or go on where an earlier process of the same run was cut off. Collective."""
+    start_world(run.engine)
+    setting = open_setting(run)
+    with setting.folder.claimed(run):
+        Trainer(setting).run()
+
+
+class Trainer:
+    """A run, stage by stage."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting, self.method, self.folder = setting, setting.method, setting.folder
+        self.start = open_start(setting)
+        self.checkpoints = Checkpoints(self.folder.checkpoints, setting.run.train.checkpoints)
+        resumed = self.updates_made() + self.checkpoints.newest_update()
+        self.track = Track(self.folder.path, setting.run.track, as_tree(setting.run), resume_update=resumed)
+
+    def run(self) -> None:
+        """Walk through the stages. Collective."""
+        for stage in self.setting.stages:
+            model = self.setting.grown_model("main", stage, self.method.head, self.method.restart)
+            extra = self.begin(stage, model)
+            self.fit("main", stage, model, self.method, extra)
+            self.evaluate(stage, model)
+            self.remember(stage, model)
+        self.track.close()
+
+    def begin(self, stage: Stage, model: nn.Module) -> dict[str, int]:
+        """Let the method prepare; return N_a, the collisions with each old class, where rehearsal counts them."""
+        product = self.folder.product(stage.index, "begin.pt")
+        if not product.exists():
+            counter = CollisionCounter(stage, self.setting.run.rehearse.threshold, distributed.device())
+            clips = self.taught(stage)
+            if self.setting.run.rehearse.weight == "collision":
+                clips = counter.watch(clips)
+            self.method.begin(stage, model, clips)
+            for _ in clips:  # what the method left unread still counts
+                pass
+            pairs = counter.by_pair()
+            write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
+            counts = {f"collisions/{old} -> {new}": count for (old, new), count in pairs.items()}
+            self.track.scalars({"event": "begin", "update": self.updates_made(), "stage": stage.index, **counts})
+        state = read_state(product)
+        self.method.load_state_dict(state["method"])
+        return by_old_class(state["pairs"])
+
+    def fit(self, role: ModelRole, stage: Stage, model: nn.Module, method: Method, extra: dict[str, int]) -> None:
+        """Bring `model` to the weights that are kept after the stage, by training unless they are already there."""
+        product = self.folder.product(stage.index, f"{role}.safetensors")
+        if not product.exists() and not self.adopted(role, stage):
+            memory = self.setting.memory_before(stage) if role == "main" else ExemplarMemory()
+            fit = Fit(
+                self.setting.run, stage, role, method, model, self.teacher(stage, method),
+                self.setting.stage_clips(stage, method, memory, extra), self.checkpoints,
+                self.updates_made(), lambda candidate: self.validate(stage, candidate),
+            )  # fmt: skip
+            fit.train(self.track)
+            method.end(stage, model, self.taught(stage))
+            write_json(self.folder.product(stage.index, f"{role}.json"), {"updates": fit.updates})
+            write_weights(product, model)
+            self.checkpoints.clear()
+        distributed.barrier()
+        load_weights(product, model)
+
+    def evaluate(self, stage: Stage, model: nn.Module) -> None:
+        """Judge the model on all classes seen."""
+        if not self.folder.product(stage.index, "evaluation.json").exists():
+            judge(self.setting, stage, model, self.track, self.updates_made())
+        distributed.barrier()
+
+    def remember(self, stage: Stage, model: nn.Module) -> None:
+        """Choose the stage's exemplars, once there is a twin to compare with."""
+        if not wants_memory(self.setting, stage) or self.folder.product(stage.index, "memory.json").exists():
+            return
+        twin = None
+        if wants_twin(self.setting, stage):
+            twin = self.setting.grown_model("twin", stage, "random", restart=False)
+            self.fit("twin", stage, twin, plain(), {})
+        remember(self.setting, stage, model, twin)
+
+    def teacher(self, stage: Stage, method: Method) -> nn.Module | None:
+        """Return the frozen copy of the model kept before the stage, if the method wants one."""
+        if stage.index == 0 or not method.teacher:
+            return None
+        return self.setting.kept_model("main", self.setting.stages[stage.index - 1]).eval().requires_grad_(False)
+
+    def taught(self, stage: Stage) -> Iterator[tuple[Batch, Outputs]]:
+        """Yield this rank's part of the stage's clips with the outputs of the model kept before; nothing at stage 0."""
+        if stage.index == 0:
+            return
+        old = self.setting.kept_model("main", self.setting.stages[stage.index - 1])
+        clips = self.setting.clips_of(stage).clips
+        with evaluating(old):
+            for batch in self.setting.batches(clips, stage, "train", f"stage {stage.index}, looking back"):
+                yield batch, old(batch)
+
+    def validate(self, stage: Stage, model: nn.Module) -> float:
+        """Return the score on the stage's validation clips."""
+        batches = self.setting.batches(self.setting.validation_of(stage).clips, stage, "val", "validating")
+        return self.setting.task.validation_score(self.setting.task.evaluate(model, batches, stage))
+
+    def adopted(self, role: ModelRole, stage: Stage) -> bool:
+        """Take stage 0 over from the run that this one starts from. Collective."""
+        if stage.index > 0 or self.start is None:
+            return False
+        done = adopt(self.start, self.folder, role) if distributed.is_first() else False
+        return bool(distributed.gather_objects(done)[0])
+
+    def updates_made(self) -> int:
+        """Return the updates of all fits that have left their product."""
+        fits = self.folder.path.glob("stages/*/*.safetensors")
+        return sum(read_json(path.with_suffix(".json"))["updates"] for path in fits)

@@ -1,0 +1,87 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from cavs_dist.losses.pseudo import accepted_share, entropy_counts, median_entropies, medians, pseudo_labels
+from cavs_dist.outputs import Batch, Outputs
+
+
+def teacher(num_classes: int, scale: float, frames: int = 2, size: tuple[int, int] = (9, 11)) -> Outputs:
+    """A teacher whose logits are its features; the larger `scale`, the surer it is."""
+    features = scale * torch.randn(frames, num_classes, *size, dtype=torch.float64)
+    identity = torch.eye(num_classes, dtype=torch.float64)
+    return Outputs((), features, features, identity, torch.zeros(num_classes, dtype=torch.float64))
+
+
+def batch(labels: Tensor) -> Batch:
+    none = torch.zeros(1)
+    flags = torch.ones(1, len(labels), dtype=torch.bool)
+    return Batch(("clip",), torch.zeros(1, dtype=torch.bool), none, none, labels, flags, flags, none, none)
+
+
+def slow_entropy(logits: Tensor) -> float:
+    p = (logits.exp() / logits.exp().sum()).tolist()
+    return -sum(value * math.log(value) for value in p if value > 0) / math.log(len(p))
+
+
+def slow_guesses(outputs: Outputs, labels: Tensor) -> dict[int, list[float]]:
+    """Entropies of the background pixels, by the class that the teacher predicts."""
+    found: dict[int, list[float]] = {c: [] for c in range(outputs.num_classes)}
+    for n, y, x in (labels == 0).nonzero().tolist():
+        logits = outputs.features[n, :, y, x]
+        found[int(logits.argmax())].append(slow_entropy(logits))
+    return found
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0, 12.0])
+@pytest.mark.parametrize("num_old", [1, 3])
+def test_medians_are_those_of_the_background_pixels_of_all_clips(num_old: int, scale: float) -> None:
+    torch.manual_seed(num_old)
+    clips = [
+        (batch(torch.tensor([0, 0, 255, num_old + 1])[torch.randint(4, (2, 9, 11))]), teacher(num_old + 1, scale))
+        for _ in range(3)
+    ]
+    found = median_entropies(clips, num_old)
+    for c in range(num_old + 1):
+        entropies = [u for b, outputs in clips for u in slow_guesses(outputs, b.labels)[c]]
+        exact = torch.tensor(entropies).median().item()
+        assert found[c].item() == pytest.approx(exact, rel=0.006)
+        assert sum(u < found[c].item() for u in entropies) * 2 >= len(entropies)
+
+
+def test_a_class_that_is_never_predicted_is_never_trusted() -> None:
+    outputs = teacher(3, 1.0)
+    outputs.features[:, 2] = -50
+    labels = torch.zeros(2, 9, 11, dtype=torch.int64)
+    thresholds = medians(entropy_counts(labels, outputs))
+    assert thresholds[2] == 0
+    assert (thresholds[:2] > 0).all()
+    assert median_entropies([], num_old=2).tolist() == [0, 0, 0]
+
+
+def test_background_takes_the_class_of_a_sure_teacher_and_the_rest_is_kept() -> None:
+    torch.manual_seed(0)
+    outputs = teacher(3, 2.0)
+    labels = torch.randint(0, 6, (2, 9, 11))
+    labels[labels == 5] = 255
+    thresholds = torch.tensor([0.3, 0.6, 0.4])
+    found = pseudo_labels(labels, outputs, thresholds, keep=torch.tensor([False, True]))
+    assert torch.equal(found[1], labels[1])
+    for y in range(9):
+        for x in range(11):
+            logits = outputs.features[0, :, y, x]
+            guess = int(logits.argmax())
+            expected = int(labels[0, y, x])
+            if expected in (0, 1, 2):
+                expected = guess if slow_entropy(logits) < thresholds[guess] else 255
+            assert found[0, y, x] == expected
+    everything = pseudo_labels(labels, outputs, torch.full((3,), math.inf), keep=torch.tensor([False, False]))
+    assert torch.equal(everything, torch.where(labels <= 2, outputs.prediction(), labels))
+
+
+def test_accepted_share_counts_background_only() -> None:
+    labels = torch.tensor([[[0, 0, 0, 4]], [[255, 255, 3, 4]], [[0, 1, 255, 3]]])
+    pseudo = torch.tensor([[[0, 255, 1, 4]], [[255, 255, 3, 4]], [[255, 255, 255, 3]]])
+    torch.testing.assert_close(accepted_share(labels, pseudo, num_old=2), torch.tensor([2 / 3, 1.0, 0.0]))

@@ -1,0 +1,14 @@
+import torch
+
+from cavs_dist.losses.segment import cross_entropy
+from cavs_dist.methods.fine_tune import FineTune, FineTuneConfig
+from cavs_dist.outputs import Batch, Outputs
+
+
+def test_every_annotated_frame_counts_alike(batch: Batch, student: Outputs) -> None:
+    (loss,) = FineTune(FineTuneConfig()).loss(batch, student, None).values()
+    torch.testing.assert_close(loss, cross_entropy(student, batch.labels)[:3].mean())
+
+
+def test_what_the_trainer_reads() -> None:
+    assert (FineTune.teacher, FineTune.scope, FineTune.restart, FineTune.head) == (False, "stage", False, "random")

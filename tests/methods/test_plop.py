@@ -1,0 +1,40 @@
+import math
+
+import torch
+from torch import nn
+
+from cavs_dist.curriculum import Stage
+from cavs_dist.losses.distill import pod_distillation
+from cavs_dist.losses.pseudo import accepted_share, median_entropies, pseudo_labels
+from cavs_dist.losses.segment import cross_entropy
+from cavs_dist.methods.plop import Plop, PlopConfig
+from cavs_dist.outputs import Batch, Outputs
+
+
+def begun(stage: Stage, batch: Batch, teacher: Outputs) -> Plop:
+    method = Plop(PlopConfig())
+    method.begin(stage, nn.Identity(), iter([(batch, teacher)]))
+    return method
+
+
+def test_sure_pseudo_labels_weigh_more(stage: Stage, batch: Batch, student: Outputs, teacher: Outputs) -> None:
+    loss = begun(stage, batch, teacher).loss(batch, student, teacher)["segment"]
+    thresholds = median_entropies([(batch, teacher)], 2)
+    labels = pseudo_labels(batch.labels, teacher, thresholds, keep=torch.tensor([False, False, True, True]))
+    share = accepted_share(batch.labels, labels, num_old=2)
+    assert (share[:2] < 1).all()
+    torch.testing.assert_close(loss, (share * cross_entropy(student, labels))[:3].mean())
+
+
+def test_local_pod_grows_with_the_classes(stage: Stage, batch: Batch, student: Outputs, teacher: Outputs) -> None:
+    loss = begun(stage, batch, teacher).loss(batch, student, teacher)["pod"]
+    torch.testing.assert_close(loss, math.sqrt(5 / 2) * pod_distillation(student, teacher, 0.01, 0.0005).mean())
+
+
+def test_thresholds_travel_with_the_state(stage: Stage, batch: Batch, student: Outputs, teacher: Outputs) -> None:
+    method, copy = begun(stage, batch, teacher), Plop(PlopConfig())
+    copy.load_state_dict(method.state_dict())
+    torch.testing.assert_close(copy.loss(batch, student, teacher), method.loss(batch, student, teacher))
+    first = Stage(0, new=("dog", "drum"), seen=("dog", "drum"))
+    copy.begin(first, nn.Identity(), iter([]))
+    assert copy.state_dict() == {}

@@ -1,0 +1,14 @@
+import torch
+
+from cavs_dist.losses.segment import cross_entropy
+from cavs_dist.methods.replay import Replay, ReplayConfig
+from cavs_dist.outputs import Batch, Outputs
+
+
+def test_every_annotated_frame_counts_alike(batch: Batch, student: Outputs) -> None:
+    (loss,) = Replay(ReplayConfig()).loss(batch, student, None).values()
+    torch.testing.assert_close(loss, cross_entropy(student, batch.labels)[:3].mean())
+
+
+def test_what_the_trainer_reads() -> None:
+    assert (Replay.teacher, Replay.scope, Replay.restart, Replay.head) == (False, "stage", False, "random")

@@ -1,0 +1,57 @@
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cavs_dist.errors import InputError
+from cavs_dist.report.read import read_run
+from cavs_dist.report.summary import console_table, make_summary, named_runs
+
+MakeRun = Callable[..., Path]
+
+
+def test_runs_are_named_by_method_and_by_folder_where_that_is_not_enough(make_run: MakeRun) -> None:
+    runs = [
+        read_run(make_run("a", method="cmr")),
+        read_run(make_run("b", method="cmr")),
+        read_run(make_run("c", method="mib")),
+        read_run(make_run("d", method="seconds")),
+    ]
+    assert list(named_runs(runs)) == ["a", "b", "mib", "d"]
+    with pytest.raises(InputError, match="twice"):
+        named_runs([runs[0], runs[0]])
+
+
+def test_the_summary_has_the_last_stage_on_top_and_every_stage_below(make_run: MakeRun) -> None:
+    summary = make_summary({"cmr": read_run(make_run())}, 12.0)
+    assert json.loads(json.dumps(summary)) == summary
+    metrics = summary["cmr"]
+    # After stage 0 dog and drum have 0.5; after stage 1 they have 0.25 and bird has 0.65.
+    assert metrics["old_fg"] == pytest.approx(0.25)
+    assert metrics["all"] == pytest.approx((0.8 + 0.25 + 0.25 + 0.65) / 4)
+    assert metrics["forgetting"] == pytest.approx(0.25)
+    assert metrics["stages"][0]["iou"] == pytest.approx({"background": 0.8, "dog": 0.5, "drum": 0.5})
+    assert metrics["stages"][0]["new"] is None
+    assert summary["seconds"] == 12.0
+
+
+def test_a_run_without_stages_has_the_same_keys_and_no_numbers(make_run: MakeRun) -> None:
+    runs = {"cmr": read_run(make_run("a")), "mib": read_run(make_run("b", stages=0))}
+    summary = make_summary(runs, None)
+    assert summary["mib"].keys() == summary["cmr"].keys()
+    assert summary["mib"]["average"].keys() == summary["cmr"]["average"].keys()
+    assert summary["mib"]["all"] is None
+
+
+def test_the_terminal_shows_every_method_and_what_became_of_the_first_stage(make_run: MakeRun) -> None:
+    runs = {"cmr": read_run(make_run("a")), "mib": read_run(make_run("b", stages=0))}
+    file = io.StringIO()
+    Console(width=120, file=file).print(console_table(make_summary(runs, 3.0)))
+    text = file.getvalue()
+    assert "0.50 → 0.25" in text
+    assert "0.361" in text
+    assert "mib" in text
+    assert "seconds" not in text
