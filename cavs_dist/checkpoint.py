@@ -18,11 +18,17 @@ MARKER = "position.json"
 
 @dataclass(frozen=True)
 class Position:
-    """Where a fit stands. update: the next one to make, within the fit. best: the best validation score so far."""
+    """Where a fit stands.
+
+    update: the next one to make, within the fit. world, zero: the ranks and the ZeRO stage that the optimizer's state
+    is cut for. best: the best validation score so far.
+    """
 
     stage: int
     role: str
     update: int
+    world: int
+    zero: int
     best: float | None = None
 
 
@@ -57,10 +63,10 @@ class Checkpoints:
                 return position, path
         return None
 
-    def newest_update(self) -> int:
-        """Return the update of the newest whole checkpoint, of whatever fit, 0 if there is none."""
-        positions = [read_position(path) for path in self.folder.glob("[0-9]*")]
-        return max(((p.stage, p.role, p.update) for p in positions if p is not None), default=(0, "", 0))[2]
+    def newest_position(self) -> Position | None:
+        """Return the position of the newest whole checkpoint, of whatever fit."""
+        positions = [position for path in self.folder.glob("[0-9]*") if (position := read_position(path))]
+        return max(positions, key=lambda position: (position.stage, position.role, position.update), default=None)
 
     def clear(self) -> None:
         """Remove all checkpoints, once their fit has a product; by rank 0."""

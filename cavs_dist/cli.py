@@ -61,7 +61,7 @@ def report_command(
 
     folder = out or runs[0]
     console.print(console_table(write_report(runs, folder, seconds)))
-    console.print(f"{folder / 'report.html'}\n{folder / 'summary.json'}")
+    typer.echo(f"{folder / 'report.html'}\n{folder / 'summary.json'}")
 
 
 @app.command("show")

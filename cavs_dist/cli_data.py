@@ -62,7 +62,7 @@ def index(
     known = parse_names({row["id"]: row["name"] for row in read_rows(names, "id", ("name",))})
     for tar in tars:
         made = index_shard(tar, known)
-        console.print(f"{write_index(made)}: {len(made.clips)} clips")
+        typer.echo(f"{write_index(made)}: {len(made.clips)} clips")
 
 
 @app.command("check")
@@ -72,10 +72,10 @@ def check(folder: Folder, workers: Workers = CORES) -> None:
 
     problems = find_problems(folder, workers=workers)
     for problem in problems:
-        console.print(f"{problem.shard}: {problem.key or 'the shard'}: {problem.reason}", markup=False, soft_wrap=True)
+        typer.echo(f"{problem.shard}: {problem.key or 'the shard'}: {problem.reason}")
     if problems:
         raise InputError(f"{folder} has {len(problems)} problems: make the shards named above anew")
-    console.print(f"{folder}: every clip is whole")
+    typer.echo(f"{folder}: every clip is whole")
 
 
 @app.command("inspect")
@@ -93,22 +93,24 @@ def inspect(
         console.print(table)
     picture = sheet or Path("contact-sheet.png")
     contact_sheet(folder, split, picture)
-    console.print(picture)
+    typer.echo(picture)
 
 
 @app.command("order")
 def order(
     source: Annotated[str, typer.Argument(metavar="CONFIG|RUN", help="a config, or a run folder")],
     overrides: Annotated[Optional[list[str]], typer.Argument(help="stage=S and section.key=value ...")] = None,  # noqa: UP045
-    ranks: Annotated[int, typer.Option(help="ranks to share the clips")] = 1,
-    first: Annotated[int, typer.Option("--from", help="first update of the stage")] = 0,
-    updates: Annotated[int, typer.Option(help="how many updates")] = 10,
+    ranks: Annotated[int, typer.Option(min=1, help="ranks to share the clips")] = 1,
+    first: Annotated[int, typer.Option("--from", min=0, help="first update of the stage")] = 0,
+    updates: Annotated[int, typer.Option(min=0, help="how many updates")] = 10,
 ) -> None:
     """Print which rank reads which clips in which update (TSV), from the index alone; of a run, its draws too."""
     from cavs_dist.order import order_of_config, order_of_run
 
     stage, rest = _stage(overrides or [])
     if (Path(source) / "config.yaml").is_file():
+        if rest:
+            raise InputError(f"{source} is a run, whose config stays as it is: leave out {' '.join(rest)}")
         lines = order_of_run(Path(source), stage, ranks, first, updates)
     else:
         lines = order_of_config(source, rest, stage, ranks, first, updates)

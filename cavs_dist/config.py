@@ -128,8 +128,8 @@ def structure(defaults: Any, layers: Sequence[tuple[str, Mapping[str, Any]]]) ->
 
 
 def as_tree(run: Any) -> dict[str, Any]:
-    """Return a config as sections of plain values."""
-    return OmegaConf.to_container(OmegaConf.structured(run))
+    """Return a config as sections of plain values, as YAML gives them back."""
+    return _plain(OmegaConf.to_container(OmegaConf.structured(run)))
 
 
 def to_yaml(run: Any) -> str:
@@ -167,6 +167,13 @@ def read_yaml(text: str, source: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise InputError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Turn tuples, at any depth, into the lists that YAML makes of them."""
+    if isinstance(value, dict):
+        return {key: _plain(child) for key, child in value.items()}
+    return [_plain(child) for child in value] if isinstance(value, (list, tuple)) else value
 
 
 class _Loader(yaml.SafeLoader):
@@ -218,5 +225,6 @@ def _refuse_unknown(tree: Mapping[str, Any], schema: Any, source: str, prefix: s
         child = getattr(schema, key)
         if is_dataclass(child):
             if not isinstance(value, Mapping):
-                raise InputError(f"{source}: {prefix}{key} is a section: give its keys, such as {prefix}{key}.name=...")
+                example = f"{prefix}{key}.{fields(child)[0].name}"
+                raise InputError(f"{source}: {prefix}{key} is a section: give its keys, such as {example}")
             _refuse_unknown(value, child, source, f"{prefix}{key}.")

@@ -17,6 +17,10 @@ if not torch.cuda.is_available():
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed reads it when it is imported
 
 import deepspeed
+from deepspeed.runtime.checkpoint_engine import TorchCheckpointEngine
+from deepspeed.runtime.fp16.loss_scaler import LossScaler
+from deepspeed.runtime.zero.config import ZeroStageEnum
+from deepspeed.utils.tensor_fragment import fragment_address
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,9 @@ class EngineConfig:
 class OptimConfig:
     """The section `optim`.
 
-    batch: slots of an update over all ranks, rehearsed clips included. lr: learning rate. weight_decay: AdamW's if
-    name=adamw, else added to the gradient. clip: largest norm of the gradient, 0 for none. schedule: of the rate within
-    a stage. warmup: share of the stage's updates over which the rate rises from 0.
+    name: of the optimizer. batch: slots of an update over all ranks, rehearsed clips included. lr: learning rate.
+    weight_decay: AdamW's if name=adamw, else added to the gradient. clip: largest norm of the gradient, 0 for none.
+    schedule: of the rate within a stage. warmup: share of the stage's updates over which the rate rises from 0.
     """
 
     name: Literal["adam", "adamw"] = "adamw"
@@ -99,6 +103,15 @@ def make_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.Optimiz
     return kind(parameters, lr=config.lr, weight_decay=config.weight_decay)
 
 
+class _CheckpointFiles(TorchCheckpointEngine):  # type: ignore[misc]
+    """DeepSpeed's own files, read without running what they hold."""
+
+    def load(self, path: str, map_location: Any = None) -> Any:
+        """Read a file of tensors, plain values, and the three kinds of DeepSpeed's that its optimizers save."""
+        with torch.serialization.safe_globals([LossScaler, ZeroStageEnum, fragment_address]):
+            return torch.load(path, map_location, weights_only=True)
+
+
 class Engine:
     """A model in training. Everything here is collective."""
 
@@ -111,6 +124,7 @@ class Engine:
             optimizer=make_optimizer(optim, model),
             config=deepspeed_json(engine, optim, distributed.world_size()),
         )
+        self._engine.checkpoint_engine = _CheckpointFiles(self._engine._config)
 
     def __call__(self, *inputs: Any) -> Any:
         """Run the model."""
@@ -142,11 +156,13 @@ class Engine:
 
     def load(self, folder: Path) -> None:
         """Load what `save` wrote, on as many ranks; InputError where it does not fit."""
-        loaded, _ = self._engine.load_checkpoint(str(folder), tag="engine")
-        if loaded is None:
+        try:
+            self._engine.load_checkpoint(str(folder), tag="engine")
+        except Exception as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
             raise InputError(
-                f"{folder} holds no engine state: the checkpoint is damaged; remove it to use an older one"
-            )
+                f"{folder} cannot be read ({reason}): remove it to go on from an older checkpoint"
+            ) from error
 
     def close(self) -> None:
         """Let go of the optimizer and the gradients, and leave the model."""

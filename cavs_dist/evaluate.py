@@ -47,7 +47,8 @@ def judge_kept(setting: Setting, split: str) -> list[dict[str, Any]]:
 
 
 def _table(metrics: list[dict[str, Any]]) -> Table:
-    table = Table("stage", *metrics[0])
-    for stage, values in enumerate(metrics):
-        table.add_row(str(stage), *("-" if value is None else f"{value:.4f}" for value in values.values()))
+    table = Table("after stage", *(str(stage) for stage in range(len(metrics))))
+    for name in metrics[0]:
+        values = [stage[name] for stage in metrics]
+        table.add_row(name, *("-" if value is None else f"{value:.4f}" for value in values))
     return table

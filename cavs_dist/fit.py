@@ -139,13 +139,21 @@ class Fit:
 
     def _save(self, done: int) -> None:
         score, weights = self.best or (None, None)
-        self.checkpoints.save(self.engine, Position(self.stage.index, self.role, done, score), weights)
+        world, zero = distributed.world_size(), self.run.engine.zero
+        position = Position(self.stage.index, self.role, done, world, zero, score)
+        self.checkpoints.save(self.engine, position, weights)
 
     def _restore(self) -> int:
         found = self.checkpoints.newest(self.stage.index, self.role)
         if found is None:
             return 0
         position, path = found
+        if (position.world, position.zero) != (distributed.world_size(), self.run.engine.zero):
+            raise InputError(
+                f"{path} was written by {position.world} ranks with engine.zero={position.zero}, this is "
+                f"{distributed.world_size()} with {self.run.engine.zero}: go on as it was written, or remove {path} "
+                "to train this stage anew"
+            )
         self.engine.load(path)
         weights = read_best(path)
         if weights is not None and position.best is not None:

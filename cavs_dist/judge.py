@@ -25,20 +25,31 @@ def judge(setting: Setting, stage: Stage, model: nn.Module, track: Track, update
     earlier = [read_json(setting.folder.product(before, "evaluation.json")) for before in range(stage.index)]
     metrics = setting.task.metrics([*earlier, record])
     record |= {"protocol": setting.run.curriculum.protocol, "metrics": metrics}
-    if not distributed.is_first():
-        return
-    write_json(setting.folder.product(stage.index, "evaluation.json"), record)
+    if distributed.is_first():
+        _save_examples(setting, stage, model)
+        write_json(setting.folder.product(stage.index, "evaluation.json"), record)  # last: the stage is judged
+        _tell(setting, [*earlier, record], track, update)
+
+
+def _save_examples(setting: Setting, stage: Stage, model: nn.Module) -> None:
     clips = example_clips(setting.test.clips, stage)
-    size, table = len(clips), setting.task.table(setting.test.names, stage, "test")
+    table = setting.task.table(setting.test.names, stage, "test")
     frames = max(clip.meta.frames for clip in clips)
-    for batch in evaluation_batches(clips, table, setting.run.data, 0, 1, size, frames):
-        batch = move(batch, distributed.device())
-        setting.task.save_examples(model, batch, setting.folder.product(stage.index, "examples.npz"))
-    known = {f"test/{name}": value for name, value in metrics.items() if value is not None}
-    track.scalars({"event": "evaluation", "update": update, "stage": stage.index, **known})
-    track.table("stages", *stage_matrix([*earlier, record]))
-    with np.load(setting.folder.product(stage.index, "examples.npz"), allow_pickle=False) as shown:
-        track.masks("examples", shown["frames"], shown["truth"], shown["prediction"], record["classes"])
+    for batch in evaluation_batches(clips, table, setting.run.data, 0, 1, len(clips), frames):
+        path = setting.folder.product(stage.index, "examples.npz")
+        setting.task.save_examples(model, move(batch, distributed.device()), path)
+
+
+def _tell(setting: Setting, records: Sequence[Mapping[str, Any]], track: Track, update: int) -> None:
+    last = records[-1]
+    known = {f"test/{name}": value for name, value in last["metrics"].items() if value is not None}
+    print(
+        f"stage {last['stage']}: " + ", ".join(f"{name[5:]} {value:.3f}" for name, value in known.items()), flush=True
+    )
+    track.scalars({"event": "evaluation", "update": update, "stage": last["stage"], **known})
+    track.table("stages", *stage_matrix(records))
+    with np.load(setting.folder.product(last["stage"], "examples.npz"), allow_pickle=False) as shown:
+        track.masks("examples", shown["frames"], shown["truth"], shown["prediction"], last["classes"])
 
 
 def stage_matrix(records: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:

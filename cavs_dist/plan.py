@@ -19,8 +19,8 @@ def print_plan(run: Run, console: Console) -> None:
     """Print stages, clips, updates, memory and disk of a run; raise InputError for what would fail. Writes nothing."""
     setting = open_setting(run)
     open_start(setting)
-    console.print(stage_table(setting))
     parameters = sum(p.numel() for p in setting.fresh_model("main", setting.stages[-1]).parameters())
+    console.print(stage_table(setting))
     weights = 4 * parameters * len(setting.stages)
     checkpoints = 12 * parameters * run.train.checkpoints
     console.print(
@@ -60,7 +60,8 @@ def expected_memory(setting: Setting, stage: Stage) -> ExemplarMemory:
 
 
 def _updates(setting: Setting, plan: Plan) -> int:
-    return setting.run.train.epochs * plan.epoch_length
+    adopted = plan.stage == 0 and setting.run.train.start
+    return 0 if adopted else setting.run.train.epochs * plan.epoch_length
 
 
 def _payload(setting: Setting) -> float:

@@ -31,8 +31,9 @@ def wants_twin(setting: Setting, stage: Stage) -> bool:
 def remember(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module | None) -> ExemplarMemory:
     """Select the stage's exemplars on all ranks alike, store them, and return the memory. Collective."""
     run, clips = setting.run, setting.clips_of(stage).clips
-    scores = _scores(setting, stage, model, twin) if run.memory.select in SCORED else {}
-    candidates = [Candidate(clip.key, clip.meta.classes, scores.get(clip.key, 0.0)) for clip in clips]
+    # A clip that could not be read, and was skipped as the policy says, has no score and is no candidate.
+    scores = _scores(setting, stage, model, twin) if run.memory.select in SCORED else {clip.key: 0.0 for clip in clips}
+    candidates = [Candidate(clip.key, clip.meta.classes, scores[clip.key]) for clip in clips if clip.key in scores]
     chosen = select(run.memory.select, candidates, stage.new, run.memory.per_class, run.seed, stage.index)
     memory = setting.memory_before(stage).admit(chosen, stage.index)
     distributed.refuse_unequal(memory.digest(), "memory")

@@ -40,6 +40,10 @@ class RunFolder:
         """Return the path of a stage's product."""
         return self.stage(stage) / name
 
+    def has_learned(self) -> bool:
+        """Tell whether there are weights in the folder; until then, its config may be mended."""
+        return any(self.path.glob("stages/*/*.safetensors")) or any(self.checkpoints.glob("[0-9]*"))
+
     @contextmanager
     def claimed(self, run: Run) -> Iterator[None]:
         """Hold the folder for this run; InputError if another process holds it, or another config. Collective."""
@@ -65,14 +69,15 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"the run folder {self.path} cannot be written: {error.strerror}") from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Not flock: that one is inherited by the workers that read clips, which outlive a kill -9 by seconds.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = (self.path / "lock").read_text() or "another process"
             raise InputError(f"{self.path} is in use by {holder}: wait for it or choose another out=...") from None
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"process {os.getpid()} on {platform.node()}".encode(), 0)
         config = self.path / "config.yaml"
-        if config.exists():
+        if self.has_learned():
             refuse_other_config(read_config(config), as_tree(run), self.path)
         write_text(config, to_yaml(run))
         write_text(self.path / "environment.json", json.dumps(environment(), indent=1))

@@ -7,9 +7,9 @@ from pathlib import Path
 from torch import nn
 
 from cavs_dist import distributed
-from cavs_dist.config import Run
+from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage, make_stages
-from cavs_dist.data.batch import move
+from cavs_dist.data.batch import move, one_by_one
 from cavs_dist.data.order import refuse_uneven
 from cavs_dist.data.rehearse import Plan
 from cavs_dist.data.shard import ClipEntry
@@ -22,9 +22,15 @@ from cavs_dist.methods import METHODS, Method
 from cavs_dist.models.heads import HeadInit
 from cavs_dist.outputs import Batch
 from cavs_dist.progress import progress
-from cavs_dist.run_folder import RunFolder, load_weights, read_json
+from cavs_dist.run_folder import RunFolder, flatten, load_weights, read_json
 from cavs_dist.tasks import TASKS
 from cavs_dist.tasks.base import LabelRole, ModelRole, Task
+
+LEAST = {
+    "optim.batch": 1, "train.epochs": 1, "train.checkpoint_every": 0, "train.checkpoints": 1, "data.size": 32,
+    "data.frames": 0, "data.window": 1, "data.workers": 0, "memory.per_class": 1, "engine.micro_batch": 0,
+    "engine.threads": 0, "evaluate.batch": 1, "track.every": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,14 +114,18 @@ class Setting:
         return self.run.engine.micro_batch or self.run.optim.batch
 
     def batches(self, clips: Sequence[ClipEntry], stage: Stage, role: LabelRole, what: str) -> Iterator[Batch]:
-        """Yield this rank's part of `clips`, whole and unaugmented, on its device, with progress."""
+        """Yield this rank's part of `clips`, whole, unaugmented, one by one, on its device, with progress.
+
+        One by one, for products of other shapes round otherwise: what a model says of a clip, near-ties included, is
+        then the same on any number of ranks and whatever `evaluate.batch`, the clips that are read at once.
+        """
         world, size = distributed.world_size(), self.run.evaluate.batch
         frames = max(clip.meta.frames for clip in clips)
         table = self.task.table(self.train.names, stage, role)
         batches = evaluation_batches(clips, table, self.run.data, distributed.rank(), world, size, frames)
         mine = len(range(distributed.rank(), len(clips), world))
         for batch in progress(batches, what, -(-mine // size), quiet=not distributed.is_first()):
-            yield move(batch, distributed.device())
+            yield from one_by_one(move(batch, distributed.device()))
 
     def fresh_model(self, role: ModelRole, stage: Stage) -> nn.Module:
         """Build a model with the heads of all stages so far, untrained."""
@@ -148,22 +158,26 @@ def open_setting(run: Run) -> Setting:
 
 
 def refuse_impossible(setting: Setting) -> None:
-    """Raise InputError for values that cannot go together."""
-    run = setting.run
-    for name, value in (("optim.batch", run.optim.batch), ("train.epochs", run.train.epochs)):
-        if value < 1:
-            raise InputError(f"{name} is {value}; expected at least 1")
-    for name, value in (("data.window", run.data.window), ("train.checkpoints", run.train.checkpoints)):
-        if value < 1:
-            raise InputError(f"{name} is {value}; expected at least 1")
+    """Raise InputError for values that make no sense, alone or together, on as many ranks as there are."""
+    run, values = setting.run, flatten(as_tree(setting.run))
+    for name, least in LEAST.items():
+        if values[name] < least:
+            raise InputError(f"{name} is {values[name]}; expected at least {least}")
     if not 0 <= run.rehearse.share < 1:
         raise InputError(f"rehearse.share is {run.rehearse.share}; expected at least 0 and below 1")
+    rehearses = run.memory.select != "none" and run.rehearse.mode == "ratio" and run.rehearse.share > 0
+    if rehearses and not round(run.rehearse.share * run.optim.batch):
+        raise InputError(f"rehearse.share={run.rehearse.share} of optim.batch={run.optim.batch} is no slot: raise one")
     if run.optim.batch % setting.micro_batch:
         raise InputError(f"engine.micro_batch={setting.micro_batch} does not divide optim.batch={run.optim.batch}")
+    for frames in (run.data.frames or setting.train.frames, setting.test.frames):
+        setting.task.refuse_frames(frames)
     for stage in setting.stages:
+        slots = setting.reserved_slots(stage)
+        refuse_uneven(run.optim.batch, slots, distributed.world_size(), run.optim.batch // setting.micro_batch)
         setting.clips_of(stage)
-    if run.train.keep == "best":
-        setting.validation_of(setting.stages[0])
+        if run.train.keep == "best":
+            setting.validation_of(stage)
 
 
 def places(memory: ExemplarMemory) -> list[tuple[int, str]]:

@@ -20,7 +20,7 @@ from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class
 from cavs_dist.methods import Method, plain
 from cavs_dist.outputs import Batch, Outputs
 from cavs_dist.remember import remember, wants_memory, wants_twin
-from cavs_dist.run_folder import load_weights, read_json, read_state, write_json, write_state, write_weights
+from cavs_dist.run_folder import RunFolder, load_weights, read_json, read_state, write_json, write_state, write_weights
 from cavs_dist.setting import Setting, open_setting
 from cavs_dist.start import adopt, open_start
 from cavs_dist.tasks.base import ModelRole, evaluating
@@ -31,19 +31,18 @@ def train(run: Run) -> None:
     """Train, or go on where an earlier process of the same run was cut off. Collective."""
     start_world(run.engine)
     setting = open_setting(run)
+    start = open_start(setting)
     with setting.folder.claimed(run):
-        Trainer(setting).run()
+        Trainer(setting, start).run()
 
 
 class Trainer:
     """A run, stage by stage."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting, self.method, self.folder = setting, setting.method, setting.folder
-        self.start = open_start(setting)
+    def __init__(self, setting: Setting, start: RunFolder | None) -> None:
+        self.setting, self.method, self.folder, self.start = setting, setting.method, setting.folder, start
         self.checkpoints = Checkpoints(self.folder.checkpoints, setting.run.train.checkpoints)
-        resumed = self.updates_made() + self.checkpoints.newest_update()
-        self.track = Track(self.folder.path, setting.run.track, as_tree(setting.run), resume_update=resumed)
+        self.track = Track(self.folder.path, setting.run.track, as_tree(setting.run), resume_update=self.updates_kept())
 
     def run(self) -> None:
         """Walk through the stages. Collective."""
@@ -60,12 +59,13 @@ class Trainer:
         product = self.folder.product(stage.index, "begin.pt")
         if not product.exists():
             counter = CollisionCounter(stage, self.setting.run.rehearse.threshold, distributed.device())
-            clips = self.taught(stage)
             if self.setting.run.rehearse.weight == "collision":
-                clips = counter.watch(clips)
-            self.method.begin(stage, model, clips)
-            for _ in clips:  # what the method left unread still counts
-                pass
+                clips = counter.watch(self.taught(stage))
+                self.method.begin(stage, model, clips)
+                for _ in clips:  # what the method left unread still counts
+                    pass
+            else:
+                self.method.begin(stage, model, self.taught(stage))
             pairs = counter.by_pair()
             write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
             counts = {f"collisions/{old} -> {new}": count for (old, new), count in pairs.items()}
@@ -109,10 +109,14 @@ class Trainer:
         remember(self.setting, stage, model, twin)
 
     def teacher(self, stage: Stage, method: Method) -> nn.Module | None:
-        """Return the frozen copy of the model kept before the stage, if the method wants one."""
+        """Return the frozen copy of the model kept before the stage, if the method wants one.
+
+        Its parameters go on requiring gradients, though it is called without: torch multiplies matrices otherwise where
+        they do not, and the rounding between two equal models is all that the first gradient of POD would then follow.
+        """
         if stage.index == 0 or not method.teacher:
             return None
-        return self.setting.kept_model("main", self.setting.stages[stage.index - 1]).eval().requires_grad_(False)
+        return self.setting.kept_model("main", self.setting.stages[stage.index - 1]).eval()
 
     def taught(self, stage: Stage) -> Iterator[tuple[Batch, Outputs]]:
         """Yield this rank's part of the stage's clips with the outputs of the model kept before; nothing at stage 0."""
@@ -133,8 +137,16 @@ class Trainer:
         """Take stage 0 over from the run that this one starts from. Collective."""
         if stage.index > 0 or self.start is None:
             return False
+        distributed.barrier()  # until every rank has seen that the weights are not there yet
         done = adopt(self.start, self.folder, role) if distributed.is_first() else False
         return bool(distributed.gather_objects(done)[0])
+
+    def updates_kept(self) -> int:
+        """Return the updates that products and the newest checkpoint hold, from which a run goes on after a crash."""
+        newest = self.checkpoints.newest_position()
+        if newest is None or self.folder.product(newest.stage, f"{newest.role}.safetensors").exists():
+            return self.updates_made()
+        return self.updates_made() + newest.update
 
     def updates_made(self) -> int:
         """Return the updates of all fits that have left their product."""

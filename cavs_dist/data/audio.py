@@ -18,7 +18,7 @@ LOG_OFFSET = 0.01
 
 def resample(waveform: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """Bring a mono waveform from `rate` to 16 kHz."""
-    if rate == RATE:
+    if rate == RATE or not len(waveform):
         return waveform
     return AF.resample(torch.from_numpy(waveform), rate, RATE).numpy()
 
@@ -30,7 +30,7 @@ def cut_examples(waveform: NDArray[np.float32], starts: NDArray[np.float64], spe
     """
     offsets = np.arange(EXAMPLE) * speed
     at = starts[:, None] * RATE + offsets
-    return np.interp(at, np.arange(len(waveform)), waveform, left=0.0, right=0.0).astype(np.float32)
+    return np.interp(at, np.arange(len(waveform) + 1), np.append(waveform, 0.0)).astype(np.float32)
 
 
 def log_mel(examples: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """From decoded clips to the tensors of a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,6 +97,16 @@ def collate(samples: Sequence[Sample], frames: int) -> Batch:
 def _pad(values: Tensor, length: int, fill: int) -> Tensor:
     missing = values.new_full((length - len(values), *values.shape[1:]), fill)
     return torch.cat((values, missing))
+
+
+def one_by_one(batch: Batch) -> Iterator[Batch]:
+    """Yield each clip as a batch of its own."""
+    frames = batch.present.shape[1]
+    for number, key in enumerate(batch.keys):
+        clip, inside = slice(number, number + 1), slice(number * frames, (number + 1) * frames)
+        by_clip = {name: getattr(batch, name)[clip] for name in ("from_memory", "present", "annotated")}
+        names = ("frames", "audio", "labels", "label_weight", "frame_weight")
+        yield Batch(keys=(key,), **by_clip, **{name: getattr(batch, name)[inside] for name in names})
 
 
 def move(batch: Batch, device: torch.device) -> Batch:

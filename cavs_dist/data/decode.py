@@ -22,7 +22,10 @@ FRAME_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a clip may cost when it is decoded. max_pixels: of all its decoded frames together."""
+    """What a clip may cost when it is decoded; beyond, it is corrupt.
+
+    max_pixels: of all its decoded frames together. max_seconds, max_channels: of its sound.
+    """
 
     max_pixels: int = 1 << 26
     max_seconds: float = 120.0

@@ -59,16 +59,22 @@ def share_of_rank(slots: Sequence[Slot], rank: int, world: int) -> list[Slot]:
 
 def refuse_uneven(batch: int, memory_slots: int, world: int, micro_batches: int = 1) -> None:
     """Raise InputError where the ranks (and each rank's micro-batches) do not divide an update's slots."""
-    stream = batch - memory_slots
-    if stream < 1:
+    if memory_slots >= batch:
         raise InputError(f"optim.batch={batch} leaves no slot for the stage beside {memory_slots} from memory")
-    for slots, what in ((stream, "stream"), (memory_slots, "memory")):
-        if slots % world:
-            low = batch - batch % world
-            near = sorted({max(world, low), low + world})
-            raise InputError(
-                f"{world} ranks do not divide the {slots} {what} slots of optim.batch={batch}: "
-                f"set optim.batch to {' or '.join(map(str, near))} (and rehearse.share so that both parts divide)"
-            )
+    if batch % world:
+        raise InputError(
+            f"{world} ranks do not divide the {batch} slots of an update: set optim.batch to {_near(batch, world)}"
+        )
+    if memory_slots % world:
+        raise InputError(
+            f"{world} ranks do not divide the {memory_slots} memory slots of an update: "
+            f"set rehearse.share so that it gives {_near(memory_slots, world)} of {batch} slots, or change optim.batch"
+        )
     if batch // world % micro_batches:
         raise InputError(f"{micro_batches} micro-batches do not divide the {batch // world} clips a rank takes")
+
+
+def _near(slots: int, world: int) -> str:
+    """Name the multiples of `world` around `slots`."""
+    low = slots - slots % world
+    return " or ".join(str(number) for number in (low, low + world) if number)

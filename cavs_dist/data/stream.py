@@ -1,6 +1,7 @@
 """Read the clips of a stage: updates for training, each clip once for evaluation."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +11,6 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from cavs_dist.data.augment import AugmentConfig
 from cavs_dist.data.batch import Sample, collate, evaluation_sample, training_sample
-from cavs_dist.data.clip import Clip
 from cavs_dist.data.decode import Limits, load_clip
 from cavs_dist.data.order import Slot, Tail, share_of_rank
 from cavs_dist.data.rehearse import Plan, Rehearsal
@@ -29,7 +29,8 @@ class DataConfig:
     step: seconds between the sounds of two frames (VGGish's 0.96 s, or 1.0 where frames are one second apart).
     window: clips within which the order is shuffled. tail: what becomes of the clips that do not fill an update.
     workers: processes that read, on each rank. on_corrupt: what a clip that cannot be read does; with `skip` its
-    neighbour takes its slot, and more than corrupt_budget such clips end the run. limits: what a clip may cost.
+    neighbour takes its slot. corrupt_budget: how many different ones a rank skips, in one pass over a stage's training
+    or in one evaluation, before the run ends. limits: what a clip may cost.
     """
 
     path: str
@@ -80,7 +81,11 @@ def training_updates(data: StageClips, first: int, last: int, rank: int, world: 
 
     Whatever the number of workers: worker w of n makes every n-th update, and they are taken in turn.
     """
-    yield from _loader(_TrainingDataset(data, first, last, rank, world, micro), data.config.workers)
+    lost: set[str] = set()
+    for update in _loader(_TrainingDataset(data, first, last, rank, world, micro), data.config.workers):
+        lost.update(update.skipped)
+        _refuse_too_many(lost, data.config)
+        yield update
 
 
 def evaluation_batches(
@@ -93,8 +98,12 @@ def evaluation_batches(
     frames: int,
 ) -> Iterator[Batch]:
     """Yield every world-th clip once, whole and unaugmented, in batches of at most `batch` clips of `frames` frames."""
-    mine = clips[rank::world]
-    yield from _loader(_EvaluationDataset(mine, table, config, batch, frames), config.workers)
+    lost: set[str] = set()
+    for made, skipped in _loader(_EvaluationDataset(clips[rank::world], table, config, batch, frames), config.workers):
+        lost.update(skipped)
+        _refuse_too_many(lost, config)
+        if made is not None:
+            yield made
 
 
 def _loader(dataset: IterableDataset[Any], workers: int) -> Iterator[Any]:
@@ -105,6 +114,14 @@ def _loader(dataset: IterableDataset[Any], workers: int) -> Iterator[Any]:
         yield item
 
 
+def _refuse_too_many(lost: set[str], config: DataConfig) -> None:
+    if len(lost) > config.corrupt_budget:
+        raise InputError(
+            f"{len(lost)} clips cannot be read, more than data.corrupt_budget={config.corrupt_budget}: "
+            f"{', '.join(sorted(lost)[:10])}; run `cavs-dist data check` on {config.path}"
+        )
+
+
 class _TrainingDataset(IterableDataset[Update | Failure]):
     def __init__(self, data: StageClips, first: int, last: int, rank: int, world: int, micro: int) -> None:
         self.data, self.first, self.last = data, first, last
@@ -113,13 +130,14 @@ class _TrainingDataset(IterableDataset[Update | Failure]):
     def __iter__(self) -> Iterator[Update | Failure]:
         info = get_worker_info()
         number, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        reader, rehearsal = ShardReader(), Rehearsal(self.data.plan)
-        for update in range(self.first + number, self.last, workers):
-            try:
-                yield self._update(reader, rehearsal, update)
-            except InputError as error:
-                yield Failure(str(error))
-                return
+        rehearsal = Rehearsal(self.data.plan)
+        with closing(ShardReader()) as reader:
+            for update in range(self.first + number, self.last, workers):
+                try:
+                    yield self._update(reader, rehearsal, update)
+                except InputError as error:
+                    yield Failure(str(error))
+                    return
 
     def _update(self, reader: ShardReader, rehearsal: Rehearsal, number: int) -> Update:
         stream, memory = rehearsal.update(number)
@@ -141,9 +159,10 @@ class _TrainingDataset(IterableDataset[Update | Failure]):
             try:
                 return self._augmented(reader, entry, slot)
             except CorruptClip as error:
-                if data.config.on_corrupt == "error" or len(skipped) >= data.config.corrupt_budget:
+                if data.config.on_corrupt == "error":
                     raise
                 skipped.append(error.key)
+                _refuse_too_many(set(skipped), data.config)
         raise InputError(f"none of the {len(source)} clips can be read: run `cavs-dist data check`")
 
     def _augmented(self, reader: ShardReader, entry: ClipEntry, slot: Slot) -> Sample:
@@ -162,27 +181,37 @@ def _choose(frames: int, wanted: int, rng: np.random.Generator) -> list[int]:
     return sorted(int(frame) for frame in rng.choice(frames, wanted, replace=False))
 
 
-class _EvaluationDataset(IterableDataset[Batch | Failure]):
+_Made = tuple[Batch | None, list[str]]
+
+
+class _EvaluationDataset(IterableDataset[_Made | Failure]):
     def __init__(
         self, clips: Sequence[ClipEntry], table: NDArray[np.uint8], config: DataConfig, batch: int, frames: int
     ) -> None:
         self.clips, self.table, self.config, self.batch, self.frames = clips, table, config, batch, frames
 
-    def __iter__(self) -> Iterator[Batch | Failure]:
+    def __iter__(self) -> Iterator[_Made | Failure]:
         info = get_worker_info()
         number, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        reader = ShardReader()
-        for start in range(number * self.batch, len(self.clips), workers * self.batch):
-            samples = []
-            for entry in self.clips[start : start + self.batch]:
+        with closing(ShardReader()) as reader:
+            for start in range(number * self.batch, len(self.clips), workers * self.batch):
                 try:
-                    samples.append(self._sample(load_clip(reader, entry, self.config.limits)))
+                    yield self._batch(reader, self.clips[start : start + self.batch])
                 except CorruptClip as error:
-                    if self.config.on_corrupt == "error":
-                        yield Failure(str(error))
-                        return
-            if samples:
-                yield collate(samples, self.frames)
+                    yield Failure(str(error))
+                    return
 
-    def _sample(self, clip: Clip) -> Sample:
-        return evaluation_sample(clip, self.config.size, self.config.step, self.table)
+    def _batch(self, reader: ShardReader, clips: Sequence[ClipEntry]) -> _Made:
+        config = self.config
+        samples: list[Sample] = []
+        skipped: list[str] = []
+        for entry in clips:
+            try:
+                clip = load_clip(reader, entry, config.limits)
+            except CorruptClip:
+                if config.on_corrupt == "error":
+                    raise
+                skipped.append(entry.key)
+                continue
+            samples.append(evaluation_sample(clip, config.size, config.step, self.table))
+        return collate(samples, self.frames) if samples else None, skipped

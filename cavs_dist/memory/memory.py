@@ -66,15 +66,13 @@ class ExemplarMemory:
     def from_json(cls, record: Any, path: Path) -> "ExemplarMemory":
         """Read what `to_json` made; InputError naming `path` where it is something else or newer."""
         try:
-            if record["format"] > FORMAT:
-                raise InputError(f"{path} has format {record['format']}; this version reads up to {FORMAT}: upgrade it")
-            return cls(
-                {
-                    str(name): tuple(Exemplar(str(key), float(score), int(stage)) for key, score, stage in clips)
-                    for name, clips in record["classes"].items()
-                }
-            )
+            if record["format"] <= FORMAT:
+                return cls(
+                    {
+                        str(name): tuple(Exemplar(str(key), float(score), int(stage)) for key, score, stage in clips)
+                        for name, clips in record["classes"].items()
+                    }
+                )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(f"{path} is no exemplar memory ({error}): was it edited?") from error
+        raise InputError(f"{path} has format {record['format']}; this version reads up to {FORMAT}: upgrade it")

@@ -1,6 +1,7 @@
 """The exemplars' own bytes: a shard of the run folder for every stage, in the format of the data."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from cavs_dist.data.clip import Encoded
@@ -11,18 +12,12 @@ def store(folder: Path, stage: int, clips: Sequence[ClipEntry], names: dict[int,
     """Copy a stage's exemplars into `folder`; done by one rank."""
 
     def copy(entry: ClipEntry) -> Encoded:
-        members = ShardReader().read(entry, [extension for extension in entry.members if extension != "json"])
+        members = reader.read(entry, [extension for extension in entry.members if extension != "json"])
         return Encoded(entry.key, entry.meta, members)
 
-    write_shards(
-        folder,
-        f"stage{stage}",
-        clips,
-        copy,
-        names,
-        what=f"exemplars of stage {stage}",
-        plan=" ".join(clip.key for clip in clips),
-    )
+    plan = " ".join(clip.key for clip in clips)
+    with closing(ShardReader()) as reader:
+        write_shards(folder, f"stage{stage}", clips, copy, names, what=f"exemplars of stage {stage}", plan=plan)
 
 
 def load(folder: Path, stages: Sequence[int]) -> dict[tuple[int, str], ClipEntry]:

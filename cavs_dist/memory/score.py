@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 
-import torch
 from torch import Tensor
 
 from cavs_dist.metrics.iou import frame_iou_sum
@@ -14,11 +13,11 @@ def consistency(batch: Batch, audiovisual: Tensor, unimodal: Tensor, num_labels:
 
     Delta_i = sum over annotated frames t and classes c seen so far (background included) of
     IoU_c(f_av(i, t), y(i, t)) - IoU_c(f_v(i, t), y(i, t)); the IoU of a class in neither is 0.
-    audiovisual, unimodal: [N, H, W] int64, the two models' predictions. y: the batch's labels.
+    audiovisual, unimodal: [N, H, W] int64, the two models' predictions. y: the batch's labels, all ignored (255) where
+    a frame is not annotated, so that such a frame adds nothing.
     """
     gain = frame_iou_sum(audiovisual, batch.labels, num_labels) - frame_iou_sum(unimodal, batch.labels, num_labels)
-    per_clip = torch.where(batch.annotated, gain.view(batch.annotated.shape), 0.0)
-    return per_clip.sum(dim=1)
+    return gain.view(len(batch.keys), -1).sum(dim=1)
 
 
 def score_clips(predictions: Iterable[tuple[Batch, Tensor, Tensor]], num_labels: int) -> Iterator[tuple[str, float]]:

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from cavs_dist.errors import InputError
 from cavs_dist.models.norm import Norm, make_norm
 from cavs_kernels.av_attention import AttentionWeights, av_attention
 
@@ -57,5 +58,11 @@ def _as_maps(tokens: Tensor, height: int, width: int) -> Tensor:
 
 def group_frames(present: Tensor, size: int) -> Tensor:
     """Cut [B, T] `present` into groups of `size` frames, [B T / size, size]; size 0 keeps each clip whole."""
-    assert size == 0 or present.shape[1] % size == 0
+    refuse_groups(present.shape[1], size)
     return present if size == 0 else torch.reshape(present, (-1, size))
+
+
+def refuse_groups(frames: int, size: int) -> None:
+    """Raise InputError where groups of `size` do not divide the frames of a clip."""
+    if size and frames % size:
+        raise InputError(f"model.group={size} does not divide the {frames} frames of a clip: set it to a divisor, or 0")

@@ -18,6 +18,24 @@ def make_norm(kind: Norm, channels: int) -> nn.Module:
     return SyncNorm(channels, frozen=kind == "frozen")
 
 
+def replace_batch_norms(module: nn.Module, *, frozen: bool) -> None:
+    """Put a SyncNorm with the same weights and running statistics in the place of every batch norm in `module`.
+
+    A batch norm's statistics are its own rank's: ranks would drift apart, and their number would change the result.
+    """
+    for name, child in module.named_children():
+        if not isinstance(child, nn.BatchNorm2d):
+            replace_batch_norms(child, frozen=frozen)
+            continue
+        norm = SyncNorm(child.num_features, frozen=frozen, momentum=child.momentum or 0.0, eps=child.eps)
+        norm.to(child.weight)
+        norm.load_state_dict(
+            {"weight": child.weight, "bias": child.bias, "mean": child.running_mean, "var": child.running_var}
+        )
+        # timm has batch norms that drop and activate too, by modules of their own.
+        module.add_module(name, nn.Sequential(norm, *child.children()))
+
+
 class SyncNorm(nn.Module):
     """Batch norm over the micro-batch of all ranks, on CPU too; with `frozen`, over its running statistics always.
 
@@ -40,10 +58,11 @@ class SyncNorm(nn.Module):
         """Normalise [N, C, H, W] per channel."""
         mean, var = (self.mean, self.var) if self.frozen or not self.training else self._statistics(maps)
         scale = self.weight * torch.rsqrt(var + self.eps)
-        return maps * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        return (maps * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(maps.dtype)
 
     def _statistics(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        count = _sum(torch.tensor(maps.numel() / maps.shape[1], device=maps.device, dtype=maps.dtype))
+        maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # sums of bf16 would be rounded to 8 bits
+        count = _sum(maps.new_tensor(maps.numel() / maps.shape[1]))
         mean = _sum(maps.sum(dim=(0, 2, 3))) / count
         var = _sum((maps - mean[:, None, None]).square().sum(dim=(0, 2, 3))) / count
         with torch.no_grad():

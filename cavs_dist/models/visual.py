@@ -1,5 +1,7 @@
 """Visual encoders: frames to four levels, finest first."""
 
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cavs_dist.errors import InputError
-from cavs_dist.models.norm import Norm, make_norm
+from cavs_dist.models.norm import Norm, make_norm, replace_batch_norms
 from cavs_dist.models.weights import load_weights
 
 SMALL = "small"
+STRIDES = (4, 8, 16, 32)
 
 
 def make_visual_encoder(name: str, weights: str, norm: Norm) -> nn.Module:
     """Return an encoder with `.channels`, the channels of its four levels (strides 4, 8, 16, 32).
 
-    name: `small`, our own, trained from scratch, or any timm model with feature maps. weights: "" (random), `timm` (its
-    pretrained ones, by timm's own cache or download), or a file. Raises InputError for an unknown name.
+    name: `small`, our own, trained from scratch, or any timm model with feature maps, whose batch norms become ours
+    (frozen or, else, over all ranks). weights: "" (random), `timm` (its pretrained ones, from timm's cache or a
+    download), or a file. Raises InputError for an unknown name, and for weights that cannot be had or do not fit.
     """
     if name == SMALL:
         encoder: nn.Module = SmallEncoder(norm)
@@ -27,33 +31,43 @@ def make_visual_encoder(name: str, weights: str, norm: Norm) -> nn.Module:
             load_weights(encoder, Path(weights))
         return encoder
     if not timm.is_model(name):
-        near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "see timm.list_models()"
+        near = ", ".join(get_close_matches(name, timm.list_models())) or "none, see timm.list_models()"
         raise InputError(f"model.backbone={name!r} is neither {SMALL!r} nor a timm model; near it: {near}")
-    return _timm_encoder(name, weights, norm)
-
-
-def _timm_encoder(name: str, weights: str, norm: Norm) -> nn.Module:
-    plain = "vit" in name and "pvt" not in name
-    options: dict[str, Any] = {"out_indices": (-1,)} if plain else {"out_indices": (0, 1, 2, 3)}
-    if name.startswith("resnet"):
-        options["out_indices"] = (1, 2, 3, 4)
-    body = timm.create_model(name, pretrained=weights == "timm", features_only=True, **options)
+    plain, options = _levels(name)
+    body = _pretrained(name, options) if weights == "timm" else timm.create_model(name, **options)
     if weights not in ("", "timm"):
-        load_weights(body, Path(weights), but=("fc.", "head.", "norm."))
-    if norm == "frozen":
-        for module in body.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.__class__ = FrozenBatchNorm
+        load_weights(body, Path(weights), named=_timm_name, spare=True)
+    replace_batch_norms(body, frozen=norm == "frozen")
     return ViTPyramid(body) if plain else TimmEncoder(body)
 
 
-class FrozenBatchNorm(nn.BatchNorm2d):
-    """Batch norm that always uses its running statistics."""
+def _levels(name: str) -> tuple[bool, dict[str, Any]]:
+    """Tell whether a timm model is a plain ViT, all of one stride, and how to ask timm for its levels."""
+    with torch.device("meta"):
+        probe = timm.create_model(name, features_only=True)
+    strides = probe.feature_info.reduction()
+    if len(set(strides)) == 1:
+        any_size = {"dynamic_img_size": True} if hasattr(probe.model, "dynamic_img_size") else {}
+        return True, {"features_only": True, "out_indices": (-1,), **any_size}
+    if not set(STRIDES) <= set(strides):
+        raise InputError(f"model.backbone={name} has levels of strides {strides}; expected {STRIDES} among them")
+    return False, {"features_only": True, "out_indices": tuple(strides.index(stride) for stride in STRIDES)}
 
-    def train(self, mode: bool = True) -> "FrozenBatchNorm":
-        """Stay in evaluation mode."""
-        super().train(False)
-        return self
+
+def _pretrained(name: str, options: dict[str, Any]) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=True, **options)
+    # What a cache or a download can raise is not timm's to say either.
+    except Exception as error:
+        raise InputError(
+            f"timm's weights of {name} cannot be had ({str(error).splitlines()[0]}): fetch them once where there is a "
+            "network, or set model.weights to a file"
+        ) from error
+
+
+def _timm_name(name: str) -> str:
+    """Return what timm's whole model calls a tensor of its feature extractor: `stages_0.` is `stages.0.` there."""
+    return re.sub(r"^(\w+)_(\d+)\.", r"\1.\2.", name.removeprefix("model."))
 
 
 class TimmEncoder(nn.Module):

@@ -19,7 +19,7 @@ ModelRole = Literal["main", "twin"]
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """The section `task`."""
+    """The section `task`. name: a folder of `tasks/`, `segmentation`."""
 
     name: str = "segmentation"
 
@@ -32,6 +32,10 @@ class Task:
 
     def __init__(self, model: Any, evaluate: Any, seed: int) -> None:
         self.model, self.evaluate_config, self.seed = model, evaluate, seed
+
+    def refuse_frames(self, frames: int) -> None:
+        """Raise InputError where the model cannot take clips of so many frames."""
+        raise NotImplementedError
 
     def make_model(self, role: ModelRole, stages: Sequence[Stage], init: HeadInit) -> nn.Module:
         """Build the model (or its twin) with a head for each of `stages`, the same on all ranks."""

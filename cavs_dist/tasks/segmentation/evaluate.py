@@ -26,7 +26,7 @@ from cavs_dist.outputs import Batch
 class EvaluateConfig:
     """The section `evaluate`.
 
-    batch: clips that a rank judges at once. absent: a class in neither truth nor prediction is left out of means
+    batch: clips that a rank reads at once. absent: a class in neither truth nor prediction is left out of means
     (`skip`) or counts 0 (`zero`, as in the code CMR was released with).
     """
 

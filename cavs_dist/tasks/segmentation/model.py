@@ -1,7 +1,7 @@
 """The segmenter: frames and sound to a class for each pixel (the AVSBench baseline, arXiv 2301.13190)."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -47,8 +47,10 @@ class Segmenter(nn.Module):
         super().__init__()
         self.group = config.group
         self.visual = make_visual_encoder(config.backbone, config.weights, config.norm)
-        self.visual.requires_grad_(not config.freeze)
-        self.audio = make_audio_encoder(config.audio, config.audio_weights)
+        self.freeze = config.freeze
+        self._backbone().requires_grad_(not config.freeze)
+        deaf = config.attention == "visual"
+        self.audio = None if deaf else make_audio_encoder(config.audio, config.audio_weights)
         channels: tuple[int, ...] = self.visual.channels  # type: ignore[assignment]
         self.necks = nn.ModuleList(DilatedNeck(before, config.channels, config.dilations) for before in channels)
         self.attention = nn.ModuleList(
@@ -61,8 +63,21 @@ class Segmenter(nn.Module):
         """Add the head of `stage`, alike on all ranks."""
         self.heads.grow(len(stage.new), init, seed)
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all parts but a frozen backbone, whose statistics stay as they are."""
+        super().train(mode)
+        if self.freeze:
+            self._backbone().eval()
+        return self
+
+    def _backbone(self) -> nn.Module:
+        """What `freeze` keeps as it is; the pyramid around a ViT is ours to train."""
+        return getattr(self.visual, "body", self.visual)
+
     def embed(self, batch: Batch) -> Tensor:
-        """Return each frame's audio embedding, [N, 128], zero on padded frames."""
+        """Return each frame's audio embedding, [N, 128], zero on padded frames and where nothing listens."""
+        if self.audio is None:
+            return batch.audio.new_zeros(len(batch.audio), EMBEDDING)
         return self.audio(batch.audio) * batch.present.view(-1, 1)
 
     def forward(self, batch: Batch, embedding: Tensor | None = None) -> Outputs:

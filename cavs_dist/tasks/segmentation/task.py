@@ -13,6 +13,8 @@ from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
 from cavs_dist.data.augment import MEAN, STD
 from cavs_dist.metrics.continual import summarise
+from cavs_dist.models.attention import refuse_groups
+from cavs_dist.models.audio import EMBEDDING
 from cavs_dist.models.heads import HeadInit
 from cavs_dist.outputs import Batch, Outputs
 from cavs_dist.tasks.base import LabelRole, ModelRole, Task, evaluating
@@ -26,6 +28,10 @@ class Segmentation(Task):
 
     ModelConfig = ModelConfig
     EvaluateConfig = EvaluateConfig
+
+    def refuse_frames(self, frames: int) -> None:
+        """Raise InputError where the groups of attention do not divide the frames."""
+        refuse_groups(frames, self.model.group)
 
     def make_model(self, role: ModelRole, stages: Sequence[Stage], init: HeadInit) -> nn.Module:
         """Build the segmenter with a head for each of `stages`; the twin's attention is visual."""
@@ -46,12 +52,11 @@ class Segmentation(Task):
     def mean_embedding(self, model: nn.Module, batches: Iterable[Batch]) -> Tensor:
         """Return the mean audio embedding, [128], over present frames. Collective."""
         assert isinstance(model, Segmenter)
-        total = torch.zeros(0)
+        total = torch.zeros(EMBEDDING, dtype=torch.float64, device=distributed.device())
         frames = 0.0
         with evaluating(model):
             for batch in batches:
-                summed = model.embed(batch).sum(dim=0).double()
-                total = total + summed if total.numel() else summed
+                total = total + model.embed(batch).sum(dim=0)
                 frames += float(batch.present.sum())
         both = distributed.sum_over_ranks(torch.cat((total, total.new_tensor([frames]))))
         return (both[:-1] / both[-1]).float()

@@ -5,6 +5,7 @@ Letters: G groups of T frames of P pixels (N = T P tokens) with C channels; K = 
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -41,7 +42,8 @@ def _dot_matrix(tokens: Tensor, audio: Tensor, weights: AttentionWeights, mask: 
 
 def _visual_matrix(tokens: Tensor, weights: AttentionWeights, mask: Tensor) -> Tensor:
     """M = phi(x)^T g(x) / N = phi(m) g(m)^T + W_phi Cov(x) W_g^T, m the mean token: centred, so safe in float32."""
-    share = (mask / (_frames(mask)[..., 0] * tokens.shape[2]))[..., None, None]
+    wide = torch.promote_types(tokens.dtype, torch.float32)
+    share = (mask.to(wide) / (_frames(mask)[..., 0] * tokens.shape[2]))[..., None, None]
     mean = (tokens * share).sum(dim=(1, 2))
     present = mask.any(dim=1)[:, None].to(tokens.dtype)
     phi, g = ((mean @ w.T + b) * present for w, b in ((weights.phi_w, weights.phi_b), (weights.g_w, weights.g_b)))

@@ -31,5 +31,7 @@ def collisions(old: Tensor, truth: Tensor, num_labels: int, threshold: float = 0
     most = counts.amax(dim=1)
     # argmax promises nothing about ties, so the smallest pair among the largest entries is asked for by value.
     pairs = torch.arange(counts.shape[1], device=old.device)
-    first = torch.where(counts == most[:, None], pairs, counts.shape[1]).amin(dim=1) * (most > 0)
-    return Collisions(first // num_labels, first % num_labels, most > threshold * counts.sum(dim=1))
+    first = torch.where(counts == most[:, None], pairs, counts.shape[1]).amin(dim=1)
+    # A quotient is rounded as the literal 0.7 is, so a share of exactly the threshold is not above it.
+    share = most.double() / counts.sum(dim=1).clamp(min=1)
+    return Collisions(first // num_labels, first % num_labels, share > threshold)

@@ -1,0 +1,70 @@
+"""Draw the README's picture: a few test clips after the last stage, the truth, and what each run says of them.
+
+python bench/picture.py RUN ... --out docs/demo.png
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from cavs_dist.report.colours import class_colours
+from cavs_dist.report.evaluation import Examples, read_stages
+from cavs_dist.report.overlay import painted
+
+SIDE, GAP, LABEL = 96, 4, 92
+INK, PAPER = (40, 40, 45), (255, 255, 255)
+
+
+def table_of(classes: tuple[str, ...]) -> np.ndarray:
+    """Return the colour of each label, [256, 3]."""
+    colours = class_colours(classes[1:])
+    table = np.full((256, 3), 128, np.uint8)
+    for label, name in enumerate(classes[1:], start=1):
+        table[label] = ImageColor.getrgb(colours[name])
+    return table
+
+
+def cell(frame: np.ndarray, mask: np.ndarray, table: np.ndarray) -> Image.Image:
+    """Return a frame under its mask."""
+    picture = Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BICUBIC).convert("RGBA")
+    larger = np.asarray(Image.fromarray(mask).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+    return Image.alpha_composite(picture, Image.fromarray(painted(larger, table)))
+
+
+def draw(shown: dict[str, Examples], classes: tuple[str, ...], frame: int) -> Image.Image:
+    """Draw one column a clip, one row for the truth and one for each run."""
+    first, table = next(iter(shown.values())), table_of(classes)
+    rows = {"truth": first.truth} | {name: examples.prediction for name, examples in shown.items()}
+    step = SIDE + GAP
+    picture = Image.new("RGB", (LABEL + len(first.keys) * step, GAP + len(rows) * step + 20), PAPER)
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    for row, (name, masks) in enumerate(rows.items()):
+        pen.text((4, GAP + row * step + SIDE // 2 - 8), name, INK, font)
+        for column in range(len(first.keys)):
+            place = (LABEL + column * step, GAP + row * step)
+            picture.paste(cell(first.frames[column, frame], masks[column, frame], table).convert("RGB"), place)
+    left = LABEL
+    for label, name in enumerate(classes[1:], start=1):
+        top = GAP + len(rows) * step + 2
+        pen.rectangle((left, top + 2, left + 11, top + 13), fill=tuple(int(part) for part in table[label]))
+        pen.text((left + 15, top - 1), name, INK, font)
+        left += 26 + round(pen.textlength(name, font))
+    return picture
+
+
+def main() -> None:
+    """Read the runs and write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    last = {run.name: read_stages(run / "stages")[-1] for run in options.runs}
+    shown = {name: stage.examples for name, stage in last.items() if stage.examples is not None}
+    middle = next(iter(shown.values())).truth.shape[1] // 2
+    draw(shown, next(iter(last.values())).scores.classes, middle).save(options.out, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

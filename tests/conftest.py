@@ -1,0 +1,103 @@
+"""What tests of many rooms share: a small data set, a run on it, and a way to start processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from cavs_dist.data.scenes import ScenesConfig, render_scenes
+
+TINY = """\
+# 2 stages of 2 classes, 3 or 6 updates an epoch, in a second or two.
+seed: 3
+curriculum: {{order: [bell, cow, train, violin], split: 2-2}}
+method: {{name: cmr}}
+data:
+  path: {scenes}
+  size: 32
+  frames: 2
+  step: 1.0
+  workers: 0
+  augment: {{crop: 0.4, flip: 0.5, colour: 0.3, speed: 0.1, gain: 6.0, noise: 0.05, bands: 0.2}}
+model: {{channels: 16, features: 8}}
+memory: {{select: consistency, per_class: 2}}
+rehearse: {{share: 0.5, weight: collision}}
+optim: {{batch: 4, lr: 3e-3}}
+train: {{epochs: 2, checkpoint_every: 4}}
+engine: {{threads: 1}}
+evaluate: {{batch: 4}}
+track: {{every: 1}}
+"""
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of shards: 4 classes, 24 training clips in 3 shards, 8 for validation, 12 for testing."""
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    classes = ("bell", "cow", "train", "violin")
+    config = ScenesConfig(
+        classes=classes, train=6, val=2, test=3, size=32, frames=3, seconds=3.0, workers=1, clips_per_shard=8
+    )
+    render_scenes(folder, config)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a config that learns `scenes` with CMR."""
+    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    path.write_text(TINY.format(scenes=scenes))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def shaken(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a stage 0 that nobody trained: a model whose noise sees every class in every clip."""
+    # Here, since DeepSpeed takes seconds to import, which most tests do without.
+    from cavs_dist.config import load_run, to_yaml
+    from cavs_dist.run_folder import RunFolder, write_text, write_weights
+    from cavs_dist.setting import open_setting
+
+    folder = RunFolder(tmp_path_factory.mktemp("shaken"))
+    run = load_run(tiny)
+    setting = open_setting(run)
+    model = setting.fresh_model("main", setting.stages[0])
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    write_weights(folder.product(0, "main.safetensors"), model)
+    write_text(folder.path / "config.yaml", to_yaml(run))
+    return folder.path
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: str, shaken: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of `tiny` that starts from `shaken`, to be read and left as it is."""
+    from cavs_dist.config import load_run
+    from cavs_dist.trainer import train
+
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    train(load_run(tiny, [f"out={folder}", f"train.start={shaken}"]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., "subprocess.Popen[str]"]:
+    """Start `cavs-dist *args` as a process of its own, or as `ranks` processes under torchrun."""
+
+    def start(*args: str | Path, ranks: int = 1) -> "subprocess.Popen[str]":
+        # A run within this process has named itself rank 0 of 1 in the environment.
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+        environment = {name: value for name, value in os.environ.items() if name not in names}
+        several = ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m"] if ranks > 1 else []
+        command = [sys.executable, "-m", *several, "cavs_dist", *map(str, args)]
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+
+    return start

@@ -1,0 +1,68 @@
+"""Killed without warning and started again, a run ends where an uninterrupted one does, bit for bit."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cavs_dist.config import load_run
+from cavs_dist.errors import InputError
+from cavs_dist.run_folder import RunFolder
+
+Start = Callable[..., "subprocess.Popen[str]"]
+PATIENCE = 120
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "metrics.jsonl"
+    whole = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in whole]
+
+
+def losses(folder: Path) -> dict[int, float]:
+    made = [line for line in lines(folder) if "loss" in line]
+    assert len({line["update"] for line in made}) == len(made)
+    return {line["update"]: line["loss"] for line in made}
+
+
+def wait_for(process: "subprocess.Popen[str]", folder: Path, update: int) -> None:
+    """Wait until the process has made `update`, which must not be its last."""
+    end = time.monotonic() + PATIENCE
+    while not any(line["update"] >= update for line in lines(folder)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "*.tar")
+    return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.rglob(name)}
+
+
+@pytest.mark.slow
+def test_kill_9_twice_and_go_on(start: Start, tiny: str, shaken: Path, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = ("train", tiny, f"out={out}", f"train.start={shaken}")
+    # The twin makes updates 1 to 6, the main model of stage 1 updates 7 to 20; a checkpoint every 4 of each.
+    process = start(*command, "data.workers=1")
+    wait_for(process, out, 5)
+    with pytest.raises(InputError, match=r"is in use by process \d+"), RunFolder(out).claimed(load_run(tiny)):
+        pass
+    process.kill()
+    process.communicate()
+    assert not (out / "stages/0/twin.safetensors").exists() and any((out / "checkpoints").iterdir())
+    process = start(*command, "data.workers=1")
+    wait_for(process, out, 12)
+    process.kill()
+    process.communicate()
+    assert not (out / "stages/1/main.safetensors").exists() and any((out / "checkpoints").iterdir())
+    process = start(*command)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, said
+    assert "stage 1, main: 14/14" in said and "twin" not in said
+    assert weights(out) == weights(finished)
+    assert losses(out) == losses(finished)

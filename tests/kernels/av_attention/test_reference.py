@@ -1,0 +1,83 @@
+import pytest
+import torch
+from torch import Tensor
+
+from cavs_kernels.av_attention import AttentionWeights
+from cavs_kernels.av_attention.direct import av_attention_direct
+from cavs_kernels.av_attention.reference import av_attention_reference
+
+MODES = ["dot", "softmax", "visual"]
+# Groups, frames, pixels, channels: one of everything, odd sizes, one frame, one pixel, more channels than tokens.
+SHAPES = [(1, 1, 1, 2), (3, 5, 7, 6), (2, 1, 9, 4), (2, 4, 1, 4), (1, 3, 2, 16)]
+
+
+def inputs(
+    shape: tuple[int, int, int, int], mode: str, bias: float = 3.0
+) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+    """Random tokens, audio and weights in float64, with large biases: they are what a collapse gets wrong first."""
+    torch.manual_seed(sum(shape))
+    groups, frames, pixels, channels = shape
+    inner = channels // 2
+    shapes = [*[(inner, channels), (inner,)] * 3, (channels, inner), (channels,)]
+    weights = [torch.randn(size, dtype=torch.float64) * (bias if len(size) == 1 else 1.0) for size in shapes]
+    tokens = torch.randn(groups, frames, pixels, channels, dtype=torch.float64)
+    audio = None if mode == "visual" else torch.randn(groups, frames, channels, dtype=torch.float64)
+    return tokens, audio, weights
+
+
+def some_frames(groups: int, frames: int) -> Tensor:
+    """A mask with a group that nobody is in, and gaps in the others."""
+    mask = torch.rand(groups, frames, generator=torch.Generator().manual_seed(1)) > 0.4
+    mask[0] = False
+    return mask
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", MODES)
+def test_values_and_all_gradients_are_those_of_the_direct_form(
+    mode: str, shape: tuple[int, int, int, int], masked: bool
+) -> None:
+    tokens, audio, weights = inputs(shape, mode)
+    mask = some_frames(*shape[:2]) if masked else torch.ones(shape[:2], dtype=torch.bool)
+    leaves = [leaf.requires_grad_() for leaf in (tokens, audio, *weights) if leaf is not None]
+    direction = torch.randn_like(tokens)
+    results = []
+    for form in (av_attention_direct, av_attention_reference):
+        values = form(tokens, audio, AttentionWeights(*weights), mode, mask)
+        results.append([values, *torch.autograd.grad(values, leaves, direction)])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_gradcheck(mode: str) -> None:
+    tokens, audio, weights = inputs((2, 2, 2, 2), mode)
+    mask = torch.tensor([[True, False], [True, True]])
+    leaves = [leaf.requires_grad_() for leaf in (tokens, audio, *weights) if leaf is not None]
+
+    def attend(*leaves: Tensor) -> Tensor:
+        heard = leaves[1] if audio is not None else None
+        return av_attention_reference(leaves[0], heard, AttentionWeights(*leaves[-8:]), mode, mask)
+
+    assert torch.autograd.gradcheck(attend, leaves)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_non_contiguous_maps(mode: str) -> None:
+    tokens, audio, weights = inputs((2, 3, 4, 6), mode)
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    strided = tokens.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+    assert not strided.is_contiguous()
+    found = av_attention_reference(strided, audio, AttentionWeights(*weights), mode, mask)
+    torch.testing.assert_close(found, av_attention_direct(tokens, audio, AttentionWeights(*weights), mode, mask))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_float32_keeps_its_digits_far_from_the_origin(mode: str) -> None:
+    tokens, audio, weights = inputs((1, 5, 49, 8), mode, bias=10.0)
+    tokens, mask = tokens + 30.0, torch.ones(1, 5, dtype=torch.bool)
+    expected = av_attention_direct(tokens, audio, AttentionWeights(*weights), mode, mask)
+    narrow = AttentionWeights(*(weight.float() for weight in weights))
+    found = av_attention_reference(tokens.float(), None if audio is None else audio.float(), narrow, mode, mask)
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()

@@ -1,0 +1,91 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cavs_dist.curriculum import CurriculumConfig, make_stages
+from cavs_dist.data.split import open_split
+from cavs_dist.data.stream import DataConfig, evaluation_batches
+from cavs_dist.outputs import Batch
+from cavs_dist.tasks.segmentation import Segmentation
+from cavs_dist.tasks.segmentation.evaluate import EvaluateConfig
+from cavs_dist.tasks.segmentation.model import ModelConfig
+
+STAGES = make_stages(("bell", "cow", "train", "violin"), CurriculumConfig(split="2-2"))
+TASK = Segmentation(ModelConfig(channels=16, features=8), EvaluateConfig(), seed=3)
+
+
+@pytest.fixture(scope="module")
+def batches(scenes: Path) -> list[Batch]:
+    """The test clips of the first stage, 12 of 3 frames, the last of each padded."""
+    config = DataConfig(path=str(scenes), size=32, step=1.0, workers=0)
+    split = open_split(config, "test")
+    return list(evaluation_batches(split.clips, TASK.table(split.names, STAGES[0], "test"), config, 0, 1, 5, 4))
+
+
+def test_models_are_the_same_everywhere_and_grow() -> None:
+    model, again = (TASK.make_model("main", STAGES, "random") for _ in range(2))
+    assert all(a.equal(b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    grown = TASK.make_model("main", STAGES[:1], "random")
+    TASK.grow(grown, STAGES[1], "random")
+    for name, value in grown.state_dict().items():
+        assert value.equal(model.state_dict()[name]), name
+    assert TASK.make_model("twin", STAGES, "random").attention[0].mode == "visual"
+
+
+def test_labels_are_the_stage_s(batches: list[Batch]) -> None:
+    assert set(torch.cat([batch.labels.flatten() for batch in batches]).unique().tolist()) == {0, 1, 2, 255}
+
+
+def test_the_mean_sound_is_the_mean_over_present_frames(batches: list[Batch]) -> None:
+    model = TASK.make_model("main", STAGES[:1], "random")
+    found = TASK.mean_embedding(model, batches)
+    with torch.no_grad():
+        every = torch.cat([model.audio(batch.audio)[batch.present.flatten()] for batch in batches])
+    assert len(every) == 36
+    torch.testing.assert_close(found, every.mean(dim=0))
+
+
+def test_silence_is_one_sound_for_all_present_frames(batches: list[Batch]) -> None:
+    model = TASK.make_model("main", STAGES[:1], "random").eval()
+    for attention in model.attention:
+        torch.nn.init.ones_(attention.norm.weight)
+    mean, batch = torch.randn(128), batches[0]
+    silent = TASK.silenced(model, batch, mean)
+    assert not silent.features.equal(model(batch).features)
+    assert silent.features.equal(TASK.silenced(model, replace(batch, audio=batch.audio + 1), mean).features)
+    torch.testing.assert_close(silent.audio[0][0], model.attention[0].align(mean))
+    assert not silent.audio[0][3].any()
+
+
+def test_judging(batches: list[Batch]) -> None:
+    model = TASK.make_model("main", STAGES[:1], "random").train()
+    record = TASK.evaluate(model, batches, STAGES[0])
+    assert not model.training and record["clips"] == 12 and record["classes"] == ["background", "bell", "cow"]
+    assert sum(map(sum, record["confusion"])) == sum((batch.labels != 255).sum().item() for batch in batches)
+    metrics = TASK.metrics([record])
+    assert metrics["all"] == pytest.approx(sum(record["iou"]) / 3)
+    assert metrics["new"] is None and "stages" not in metrics
+
+
+def test_the_validation_score_is_the_mean_over_new_classes() -> None:
+    record = {"classes": ["background", "a", "b", "c"], "new": ["b", "c"], "iou": [0.9, 0.8, 0.2, 0.4]}
+    assert TASK.validation_score(record) == pytest.approx(0.3)
+    assert TASK.validation_score(record | {"iou": [0.9, 0.8, None, 0.4]}) == pytest.approx(0.4)
+    assert TASK.validation_score(record | {"iou": [0.9, 0.8, None, None]}) == 0.0
+
+
+def test_examples_hold_frames_truth_and_prediction(batches: list[Batch], tmp_path: Path, scenes: Path) -> None:
+    model, batch = TASK.make_model("main", STAGES[:1], "random"), batches[0]
+    TASK.save_examples(model, batch, tmp_path / "examples.npz")
+    with np.load(tmp_path / "examples.npz", allow_pickle=False) as saved:
+        assert saved["keys"].tolist() == list(batch.keys)
+        assert saved["frames"].shape == (5, 4, 32, 32, 3) and saved["frames"].dtype == np.uint8
+        assert np.array_equal(saved["truth"].reshape(20, 32, 32), batch.labels)
+        with torch.no_grad():
+            expected = model(batch).prediction().view(5, 4, 32, 32)
+        assert np.array_equal(saved["prediction"], expected)
+        red = batch.frames[0, 0] * 0.229 + 0.485
+        assert np.abs(saved["frames"][0, 0, ..., 0] - red.numpy() * 255).max() <= 0.51

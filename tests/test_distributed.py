@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from cavs_dist import distributed
+from cavs_dist.errors import InputError
+
+
+def test_alone() -> None:
+    """The process may be the only rank of a group, if another test has started one: that changes nothing."""
+    values = torch.tensor([1.0, 2.0])
+    assert (distributed.rank(), distributed.world_size(), distributed.is_first()) == (0, 1, True)
+    assert distributed.sum_over_ranks(values).equal(values)
+    assert distributed.gather_objects({"a": 1}) == [{"a": 1}]
+    distributed.barrier()
+    distributed.refuse_unequal("digest", "memory")
+    assert distributed.device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def rank_of_two(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    values = torch.full((2, 3), rank + 1)
+    found = [
+        (distributed.rank(), distributed.world_size(), distributed.is_first()),
+        distributed.sum_over_ranks(values).tolist(),
+        values.tolist(),
+        distributed.gather_objects(f"from {rank}"),
+    ]
+    distributed.refuse_unequal("the same", "memory")
+    try:
+        distributed.refuse_unequal(f"rank {rank}'s", "memory")
+    except InputError as error:
+        found.append(str(error))
+    distributed.barrier()
+    torch.save(found, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.world
+def test_two_ranks(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        who, total, kept, gathered, refusal = torch.load(tmp_path / f"{rank}.pt")
+        assert who == (rank, 2, rank == 0)
+        assert total == [[3] * 3] * 2 and kept == [[rank + 1] * 3] * 2
+        assert gathered == ["from 0", "from 1"]
+        assert refusal == "the memory differs between ranks: ranks [1] do not hold what rank 0 holds"

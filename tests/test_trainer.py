@@ -1,0 +1,89 @@
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cavs_dist.config import load_run
+from cavs_dist.run_folder import read_json, read_state
+from cavs_dist.trainer import train
+
+MAIN = {"begin.pt", "main.json", "main.safetensors", "evaluation.json", "examples.npz"}
+PRODUCTS = {0: MAIN | {"twin.json", "twin.safetensors", "memory.json"}, 1: MAIN}
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of all products that are a function of the config."""
+    names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "*.tar")
+    return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in sorted(folder.rglob(name))}
+
+
+def resume(folder: Path) -> None:
+    train(load_run(str(folder / "config.yaml"), [f"out={folder}"]))
+
+
+def test_every_stage_leaves_its_products(finished: Path) -> None:
+    for stage, names in PRODUCTS.items():
+        assert {path.name for path in (finished / f"stages/{stage}").iterdir()} == names
+    assert not (finished / "checkpoints").exists()
+
+
+def test_every_update_is_logged_once_and_finite(finished: Path) -> None:
+    updates = [line for line in lines(finished) if "loss" in line]
+    assert [line["update"] for line in updates] == list(range(1, len(updates) + 1))
+    assert [(line["stage"], line["phase"]) for line in updates] == sorted(
+        (line["stage"], line["phase"]) for line in updates
+    )
+    assert all(math.isfinite(line["loss"]) for line in updates)
+    counts = {
+        (stage, role): read_json(finished / f"stages/{stage}/{role}.json")["updates"]
+        for stage, role in ((0, "main"), (0, "twin"), (1, "main"))
+    }
+    assert {key: sum((line["stage"], line["phase"]) == key for line in updates) for key in counts} == counts
+    assert {"loss/segment", "loss/pod"} <= updates[-1].keys()
+
+
+def test_a_record_says_all_that_a_report_needs(finished: Path) -> None:
+    for stage, seen in enumerate((["bell", "cow"], ["bell", "cow", "train", "violin"])):
+        record = read_json(finished / f"stages/{stage}/evaluation.json")
+        assert record["classes"] == ["background", *seen] and record["stage"] == stage
+        assert record["new"] == seen[-2:] and record["protocol"] == "overlapped"
+        size = len(record["classes"])
+        assert [len(record[name]) for name in ("iou", "avsbench_iou", "fscore", "confusion")] == [size] * 4
+        assert {"all", "old", "old_fg", "new", "harmonic", "previous", "forgetting"} <= record["metrics"].keys()
+    events = [(line["event"], line["stage"]) for line in lines(finished) if "event" in line]
+    assert events == [("begin", 0), ("evaluation", 0), ("begin", 1), ("evaluation", 1)]
+
+
+def test_a_finished_run_is_left_as_it_is(finished: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    resume(run)
+    assert contents(run) == contents(finished)
+    assert lines(run) == lines(finished)
+
+
+@pytest.mark.parametrize("lost", ["stages/1", "stages/0/memory.json"])
+def test_what_is_lost_is_made_again_alike(finished: Path, tmp_path: Path, lost: str) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    shutil.move(run / lost, tmp_path / "lost")
+    resume(run)
+    assert contents(run) == contents(finished)
+    told = [[line for line in lines(folder) if "event" in line] for folder in (run, finished)]
+    assert told[0] == told[1]
+    seen = [[line["loss"] for line in lines(folder) if "loss" in line] for folder in (run, finished)]
+    assert seen[0] == seen[1]
+
+
+def test_collisions_are_counted_where_rehearsal_weighs_by_them(finished: Path) -> None:
+    pairs = read_state(finished / "stages/1/begin.pt")["pairs"]
+    assert pairs and all(old in ("bell", "cow") and new in ("train", "violin") for old, new in pairs)
+    begun = next(line for line in lines(finished) if line.get("event") == "begin" and line["stage"] == 1)
+    assert {key: count for key, count in begun.items() if key.startswith("collisions/")} == {
+        f"collisions/{old} -> {new}": count for (old, new), count in pairs.items()
+    }

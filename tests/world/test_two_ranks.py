@@ -1,0 +1,63 @@
+"""Two ranks under torchrun: what is equal to one process, and how nearly."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cavs_dist.config import load_run
+from cavs_dist.run_folder import read_json, read_state
+from cavs_dist.trainer import train
+
+Start = Callable[..., "subprocess.Popen[str]"]
+PATIENCE = 180
+pytestmark = [pytest.mark.world, pytest.mark.slow]
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, out + err
+
+
+def losses(folder: Path) -> list[float]:
+    read = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in read if "loss" in line]
+
+
+def test_two_ranks_learn_what_one_does(start: Start, tiny: str, shaken: Path, tmp_path: Path) -> None:
+    # Without POD, whose slope between two almost equal models is mostly rounding.
+    overrides = [f"train.start={shaken}", "method.pod=0", "method.pod_logits=0"]
+    two, one = tmp_path / "two", tmp_path / "one"
+    process = start("train", tiny, f"out={two}", *overrides, ranks=2)
+    train(load_run(tiny, [f"out={one}", *overrides]))
+    code, said = finish(process)
+    assert code == 0, said
+    assert json.loads((two / "environment.json").read_text())["ranks"] == 2
+    assert len(losses(one)) == 20
+    print(["%.0e"%(abs(a-b)/b) for a,b in zip(losses(two),losses(one))])
+    assert losses(two) == pytest.approx(losses(one), rel=1e-4)
+    memories = [read_json(run / "stages/0/memory.json")["classes"] for run in (one, two)]
+    keys = [{name: [key for key, _, _ in kept] for name, kept in memory.items()} for memory in memories]
+    assert keys[0] == keys[1]
+    begun = [read_state(run / "stages/1/begin.pt") for run in (one, two)]
+    assert begun[0]["pairs"] == begun[1]["pairs"] != {}
+    assert begun[0]["method"]["thresholds"].equal(begun[1]["method"]["thresholds"])
+
+
+def test_one_checkpoint_has_the_same_metrics_on_two_ranks(start: Start, finished: Path, tmp_path: Path) -> None:
+    code, said = finish(start("evaluate", finished, "--batch", "3", "--out", tmp_path / "records.json", ranks=2))
+    assert code == 0, said
+    for stage, record in enumerate(json.loads((tmp_path / "records.json").read_text())):
+        known = read_json(finished / f"stages/{stage}/evaluation.json")
+        assert record["confusion"] == known["confusion"] and record["clips"] == known["clips"]
+        for name, value in known["metrics"].items():
+            assert record["metrics"][name] == (None if value is None else pytest.approx(value, abs=1e-6)), name
+
+
+def test_slots_that_ranks_do_not_divide_are_refused_before_any_work(start: Start, tiny: str, tmp_path: Path) -> None:
+    code, said = finish(start("train", tiny, f"out={tmp_path / 'run'}", "optim.batch=6", ranks=2))
+    assert code != 0
+    assert "error: 2 ranks do not divide the 3 memory slots of an update" in said
+    assert not (tmp_path / "run").exists()
