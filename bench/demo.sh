@@ -4,9 +4,13 @@
 set -euo pipefail
 demo=${DEMO:-runs/demo} seed=${SEED:-0}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
-start=$(date +%s)
+# A demo that was cut off and goes on counts the seconds of all its parts.
+before=$(cat "$demo/seconds" 2>/dev/null || echo 0)
+mkdir -p "$demo"
+trap 'echo $((before + SECONDS)) > "$demo/seconds"' EXIT
 cavs-dist data scenes "$demo/scenes"
 cavs-dist train demo out="$demo/cmr" data.path="$demo/scenes" seed="$seed"
 cavs-dist train demo out="$demo/fine_tune" data.path="$demo/scenes" seed="$seed" \
   method.name=fine_tune memory.select=none rehearse.weight=uniform train.start="$demo/cmr"
-cavs-dist report "$demo/cmr" "$demo/fine_tune" --out "$demo" --seconds $(($(date +%s) - start))
+cavs-dist report "$demo/cmr" "$demo/fine_tune" --out "$demo" --seconds $((before + SECONDS))
+tr -d '\n' < "$demo/summary.json" && echo

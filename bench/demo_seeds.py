@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -32,7 +33,8 @@ def untrained(folder: Path, seed: int) -> float:
 
 def run(folder: Path, seed: int) -> dict[str, Any]:
     """Run the demo with a seed and return its figures."""
-    subprocess.run([str(DEMO)], check=True, env={**os.environ, "DEMO": str(folder), "SEED": str(seed)})
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run([str(DEMO)], check=True, env={**os.environ, "PATH": path, "DEMO": str(folder), "SEED": str(seed)})
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     figures = {name: {key: summary[name][key] for key in METRICS} for name in ("cmr", "fine_tune")}
     first = summary["cmr"]["stages"][0]["old_fg"]

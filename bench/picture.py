@@ -4,6 +4,7 @@ python bench/picture.py RUN ... --out docs/demo.png
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,9 @@ def main() -> None:
     last = {run.name: read_stages(run / "stages")[-1] for run in options.runs}
     shown = {name: stage.examples for name, stage in last.items() if stage.examples is not None}
     middle = next(iter(shown.values())).truth.shape[1] // 2
-    draw(shown, next(iter(last.values())).scores.classes, middle).save(options.out, optimize=True)
+    picture = draw(shown, next(iter(last.values())).scores.classes, middle)
+    picture.save(options.out, optimize=True)
+    print(json.dumps({"bench": "picture", "file": str(options.out), "pixels": picture.size}))
 
 
 if __name__ == "__main__":

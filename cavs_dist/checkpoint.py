@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -102,4 +103,9 @@ def read_position(path: Path) -> Position | None:
 def read_best(path: Path) -> dict[str, Tensor] | None:
     """Return the best weights that a checkpoint holds, if any."""
     file = path / "best.safetensors"
-    return load_file(file) if file.exists() else None
+    if not file.exists():
+        return None
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file} is damaged ({error}): remove {path} to go on from an older checkpoint") from error

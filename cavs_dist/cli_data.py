@@ -25,12 +25,13 @@ def scenes(out: Out, overrides: Overrides = None) -> None:
     from cavs_dist.config import parse_override, structure
     from cavs_dist.data.scenes import PRESETS, render_scenes
 
-    layers: list[tuple[str, dict[str, Any]]] = [(text, parse_override(text)) for text in overrides or ()]
-    preset = next((str(tree["preset"]) for _, tree in reversed(layers) if "preset" in tree), "scenes-8")
+    options: dict[str, Any] = {}
+    for text in overrides or ():
+        options |= parse_override(text)
+    preset = str(options.pop("preset", "scenes-8"))
     if preset not in PRESETS:
         raise InputError(f"preset={preset}: expected one of {', '.join(PRESETS)}")
-    config = structure(PRESETS[preset], [layer for layer in layers if "preset" not in layer[1]])
-    render_scenes(out, config)
+    render_scenes(out, structure(PRESETS[preset], [(" ".join(overrides or ()), options)]))
 
 
 @app.command("avsbench")

@@ -118,8 +118,12 @@ def structure(defaults: Any, layers: Sequence[tuple[str, Mapping[str, Any]]]) ->
         _refuse_unknown(tree, defaults, source, "")
         try:
             merged = OmegaConf.merge(merged, tree)
-        except OmegaConfBaseException as error:
-            key = getattr(error, "full_key", None) or "a section"
+            made = OmegaConf.to_object(merged)
+            OmegaConf.structured(made)  # a list within a list passes the merge, but not this
+        except MissingMandatoryValue:
+            pass  # a later layer may have it
+        except (OmegaConfBaseException, TypeError) as error:
+            key = getattr(error, "full_key", None) or next(iter(tree))
             raise InputError(f"{source}: {key}: {str(error).splitlines()[0]}") from error
     try:
         return OmegaConf.to_object(merged)
@@ -180,6 +184,11 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2's scalars: `4:00:00`, `on` and `0123` stay text."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012, as in the class it comes from
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias (*) is not supported: write the value")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]

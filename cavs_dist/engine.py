@@ -61,10 +61,8 @@ def start_world(config: EngineConfig) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     if not torch.cuda.is_available():
-        # DeepSpeed would compile a shared-memory reduction for a minute at every start on a CPU.
-        from deepspeed.ops import __compatible_ops__
-
-        __compatible_ops__["deepspeed_shm_comm"] = False
+        # Else DeepSpeed runs compilers to find out what it could compile, and compiles a reduction for a minute.
+        deepspeed.ops.__compatible_ops__ = {}
     if "RANK" not in os.environ:
         store = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
         os.environ.update(store)

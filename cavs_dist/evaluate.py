@@ -1,6 +1,7 @@
 """Judge a finished run again, from the weights it kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ def evaluate(folder: Path, split: str, batch: int, out: Path | None, console: Co
 
 def judge_kept(setting: Setting, split: str) -> list[dict[str, Any]]:
     """Return the records of all finished stages, with metrics. Collective."""
-    clips = (setting.test if split == "test" else open_split(setting.run.data, split)).clips
+    judged = setting.test if split == "test" else open_split(setting.run.data, split)
+    setting = replace(setting, validation=judged)
     records: list[dict[str, Any]] = []
     for stage in setting.stages:
         if not setting.folder.product(stage.index, "main.safetensors").exists():
             break
         model = setting.kept_model("main", stage)
-        batches = setting.batches(clips, stage, "test", f"stage {stage.index}, evaluating")
+        batches = setting.batches(judged.clips, stage, "test", f"stage {stage.index}, evaluating")
         record = setting.task.evaluate(model, batches, stage)
         records.append(record | {"metrics": setting.task.metrics([*records, record])})
     if not records:

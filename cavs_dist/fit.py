@@ -115,8 +115,9 @@ class Fit:
         self, update: Update, terms: dict[str, Tensor], lr: float, seconds: float
     ) -> dict[str, float | int | str]:
         """Describe an update for the track: loss terms are means over ranks. Collective."""
-        values = distributed.sum_over_ranks(torch.stack(list(terms.values()))) / distributed.world_size()
-        losses = {f"loss/{name}": value for name, value in zip(terms, values.tolist(), strict=True)}
+        mine = torch.stack([*terms.values(), torch.tensor(float(self.skipped), device=distributed.device())])
+        *sums, skipped = distributed.sum_over_ranks(mine).tolist()
+        losses = {f"loss/{name}": value / distributed.world_size() for name, value in zip(terms, sums, strict=True)}
         return {
             "update": self.before + update.number + 1,
             "stage": self.stage.index,
@@ -127,7 +128,7 @@ class Fit:
             "lr": lr,
             "seconds": round(seconds, 3),
             "wait": round(self.waited, 3),
-            "skipped": self.skipped,
+            "skipped": int(skipped),
         }
 
     def _keep_best(self, done: int) -> None:

@@ -27,15 +27,14 @@ def judge(setting: Setting, stage: Stage, model: nn.Module, track: Track, update
     record |= {"protocol": setting.run.curriculum.protocol, "metrics": metrics}
     if distributed.is_first():
         _save_examples(setting, stage, model)
-        write_json(setting.folder.product(stage.index, "evaluation.json"), record)  # last: the stage is judged
         _tell(setting, [*earlier, record], track, update)
+        write_json(setting.folder.product(stage.index, "evaluation.json"), record)  # last: the stage is judged
 
 
 def _save_examples(setting: Setting, stage: Stage, model: nn.Module) -> None:
     clips = example_clips(setting.test.clips, stage)
     table = setting.task.table(setting.test.names, stage, "test")
-    frames = max(clip.meta.frames for clip in clips)
-    for batch in evaluation_batches(clips, table, setting.run.data, 0, 1, len(clips), frames):
+    for batch in evaluation_batches(clips, table, setting.run.data, 0, 1, len(clips), setting.frames):
         path = setting.folder.product(stage.index, "examples.npz")
         setting.task.save_examples(model, move(batch, distributed.device()), path)
 

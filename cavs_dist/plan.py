@@ -24,7 +24,8 @@ def print_plan(run: Run, console: Console) -> None:
     weights = 4 * parameters * len(setting.stages)
     checkpoints = 12 * parameters * run.train.checkpoints
     console.print(
-        f"{parameters / 1e6:.2f} M parameters; on disk at most {weights / 1e6:.0f} MB of kept weights, "
+        f"{parameters / 1e6:.2f} M parameters; memory {20 * parameters / 1e6:.0f} MB on one rank (weights, gradients, "
+        f"two moments, teacher) beside activations; on disk at most {weights / 1e6:.0f} MB of weights, "
         f"{checkpoints / 1e6:.0f} MB of checkpoints, {_payload(setting) / 1e6:.1f} MB of exemplars, in {Path(run.out)}"
     )
 

@@ -44,13 +44,20 @@ class RunFolder:
         """Tell whether there are weights in the folder; until then, its config may be mended."""
         return any(self.path.glob("stages/*/*.safetensors")) or any(self.checkpoints.glob("[0-9]*"))
 
+    def data(self) -> str:
+        """Return the digest of the shards that the run learned from."""
+        return str(read_json(self.path / "data.json").get("digest"))
+
     @contextmanager
-    def claimed(self, run: Run) -> Iterator[None]:
-        """Hold the folder for this run; InputError if another process holds it, or another config. Collective."""
+    def claimed(self, run: Run, data: str) -> Iterator[None]:
+        """Hold the folder for this run, of the shards with digest `data`.
+
+        InputError if another process holds it, or a run of another config or other shards. Collective.
+        """
         problem, lock = "", None
         if distributed.is_first():
             try:
-                lock = self._claim(run)
+                lock = self._claim(run, data)
             except InputError as error:
                 problem = str(error)
         problem = distributed.gather_objects(problem)[0]
@@ -62,7 +69,7 @@ class RunFolder:
             if lock is not None:
                 os.close(lock)
 
-    def _claim(self, run: Run) -> int:
+    def _claim(self, run: Run, data: str) -> int:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
@@ -79,6 +86,12 @@ class RunFolder:
         config = self.path / "config.yaml"
         if self.has_learned():
             refuse_other_config(read_config(config), as_tree(run), self.path)
+            if self.data() != data:
+                raise InputError(
+                    f"{self.path} learned from other shards than {run.data.path} holds now: "
+                    "bring those back, or choose another out=..."
+                )
+        write_json(self.path / "data.json", {"digest": data})
         write_text(config, to_yaml(run))
         write_text(self.path / "environment.json", json.dumps(environment(), indent=1))
         return lock

@@ -1,8 +1,10 @@
 """Where a run takes place: its stages, its clips, its models and its folder, as every step of the loop needs them."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -26,10 +28,20 @@ from cavs_dist.run_folder import RunFolder, flatten, load_weights, read_json
 from cavs_dist.tasks import TASKS
 from cavs_dist.tasks.base import LabelRole, ModelRole, Task
 
-LEAST = {
-    "optim.batch": 1, "train.epochs": 1, "train.checkpoint_every": 0, "train.checkpoints": 1, "data.size": 32,
-    "data.frames": 0, "data.window": 1, "data.workers": 0, "memory.per_class": 1, "engine.micro_batch": 0,
-    "engine.threads": 0, "evaluate.batch": 1, "track.every": 1,
+# Smallest and largest value of the keys that not every number suits.
+RANGES: Mapping[str, tuple[float, float]] = {
+    "seed": (0, 2**63 - 1), "data.size": (32, math.inf), "data.frames": (0, math.inf), "data.step": (0, math.inf),
+    "data.window": (1, math.inf), "data.workers": (0, math.inf), "data.corrupt_budget": (0, math.inf),
+    "data.augment.crop": (0, 0.9), "data.augment.flip": (0, 1), "data.augment.colour": (0, 1),
+    "data.augment.speed": (0, 4), "data.augment.gain": (0, 60), "data.augment.noise": (0, 1),
+    "data.augment.bands": (0, 1), "model.channels": (2, math.inf), "model.features": (1, math.inf),
+    "model.group": (0, math.inf),
+    "memory.per_class": (1, math.inf), "rehearse.share": (0, 0.99), "rehearse.threshold": (0, 1),
+    "optim.batch": (1, math.inf), "optim.lr": (0, math.inf), "optim.weight_decay": (0, math.inf),
+    "optim.clip": (0, math.inf), "optim.warmup": (0, 1), "train.epochs": (1, math.inf),
+    "train.checkpoint_every": (0, math.inf), "train.checkpoints": (1, math.inf),
+    "engine.micro_batch": (0, math.inf), "engine.threads": (0, math.inf), "evaluate.batch": (1, math.inf),
+    "track.every": (1, math.inf),
 }  # fmt: skip
 
 
@@ -43,6 +55,7 @@ class Setting:
     stages: tuple[Stage, ...]
     train: Split
     test: Split
+    validation: Split | None
     folder: RunFolder
 
     def clips_of(self, stage: Stage, scope: str = "stage") -> Split:
@@ -52,9 +65,15 @@ class Setting:
         return of_stage(self.train, self.stages, stage.index, self.run.curriculum.protocol)
 
     def validation_of(self, stage: Stage) -> Split:
-        """Return the validation clips of a stage."""
-        split = open_split(self.run.data, "val")
-        return of_stage(split, self.stages, stage.index, self.run.curriculum.protocol)
+        """Return the validation clips of what the method learns at a stage."""
+        assert self.validation is not None
+        if self.method.scope == "seen":
+            return of_seen(self.validation, stage)
+        return of_stage(self.validation, self.stages, stage.index, self.run.curriculum.protocol)
+
+    def learned_at(self, stage: Stage, method: Method) -> Stage:
+        """Return the stage as a method sees it: joint training learns every class seen as if it were new."""
+        return Stage(stage.index, stage.seen, stage.seen) if method.scope == "seen" else stage
 
     def memory_before(self, stage: Stage) -> ExemplarMemory:
         """Return the memory as the stage before left it."""
@@ -96,13 +115,11 @@ class Setting:
         refuse_uneven(self.run.optim.batch, plan.memory_slots, distributed.world_size(), micro_batches)
         wanted = places(memory)
         stored = payload.load(self.folder.memory, sorted({number for number, _ in wanted}))
-        # Joint training learns every class seen as if it were new.
-        view = Stage(stage.index, stage.seen, stage.seen) if method.scope == "seen" else stage
         return StageClips(
             plan=plan,
             clips=clips.clips,
             exemplars=[stored[place] for place in wanted],
-            clips_table=self.task.table(self.train.names, view, "train"),
+            clips_table=self.task.table(self.train.names, self.learned_at(stage, method), "train"),
             exemplars_table=self.task.table(self.train.names, stage, "memory"),
             config=self.run.data,
             frames=self.train.frames,
@@ -113,6 +130,11 @@ class Setting:
         """Clips over all ranks that go through the model at once."""
         return self.run.engine.micro_batch or self.run.optim.batch
 
+    @property
+    def frames(self) -> int:
+        """Frames that a whole clip is padded to."""
+        return max(split.frames for split in (self.train, self.test, self.validation) if split is not None)
+
     def batches(self, clips: Sequence[ClipEntry], stage: Stage, role: LabelRole, what: str) -> Iterator[Batch]:
         """Yield this rank's part of `clips`, whole, unaugmented, one by one, on its device, with progress.
 
@@ -120,8 +142,7 @@ class Setting:
         then the same on any number of ranks and whatever `evaluate.batch`, the clips that are read at once.
         """
         world, size = distributed.world_size(), self.run.evaluate.batch
-        frames = max(clip.meta.frames for clip in clips)
-        table = self.task.table(self.train.names, stage, role)
+        table, frames = self.task.table(self.train.names, stage, role), self.frames
         batches = evaluation_batches(clips, table, self.run.data, distributed.rank(), world, size, frames)
         mine = len(range(distributed.rank(), len(clips), world))
         for batch in progress(batches, what, -(-mine // size), quiet=not distributed.is_first()):
@@ -149,35 +170,44 @@ class Setting:
 def open_setting(run: Run) -> Setting:
     """Read the indexes and work out everything that can be refused before any work starts."""
     train, test = open_split(run.data, "train"), open_split(run.data, "test")
+    validation = open_split(run.data, "val") if run.train.keep == "best" else None
+    for split in (test, validation):
+        if split is not None and split.names != train.names:
+            raise InputError(f"{run.data.path}: the splits disagree on the names of classes: index them with one list")
     stages = make_stages(set(train.names.values()), run.curriculum)
     task = TASKS[run.task.name](run.model, run.evaluate, run.seed)
     method = METHODS[run.method.name](run.method)
-    setting = Setting(run, task, method, stages, train, test, RunFolder(Path(run.out)))
+    setting = Setting(run, task, method, stages, train, test, validation, RunFolder(Path(run.out)))
     refuse_impossible(setting)
     return setting
 
 
 def refuse_impossible(setting: Setting) -> None:
     """Raise InputError for values that make no sense, alone or together, on as many ranks as there are."""
-    run, values = setting.run, flatten(as_tree(setting.run))
-    for name, least in LEAST.items():
-        if values[name] < least:
-            raise InputError(f"{name} is {values[name]}; expected at least {least}")
-    if not 0 <= run.rehearse.share < 1:
-        raise InputError(f"rehearse.share is {run.rehearse.share}; expected at least 0 and below 1")
+    run = setting.run
+    refuse_out_of_range(flatten(as_tree(run)))
     rehearses = run.memory.select != "none" and run.rehearse.mode == "ratio" and run.rehearse.share > 0
     if rehearses and not round(run.rehearse.share * run.optim.batch):
         raise InputError(f"rehearse.share={run.rehearse.share} of optim.batch={run.optim.batch} is no slot: raise one")
     if run.optim.batch % setting.micro_batch:
         raise InputError(f"engine.micro_batch={setting.micro_batch} does not divide optim.batch={run.optim.batch}")
-    for frames in (run.data.frames or setting.train.frames, setting.test.frames):
+    for frames in (run.data.frames or setting.train.frames, setting.frames):
         setting.task.refuse_frames(frames)
     for stage in setting.stages:
         slots = setting.reserved_slots(stage)
         refuse_uneven(run.optim.batch, slots, distributed.world_size(), run.optim.batch // setting.micro_batch)
-        setting.clips_of(stage)
+        if not any(clip.meta.annotated for clip in setting.clips_of(stage).clips):
+            raise InputError(f"no clip of stage {stage.index} has a mask: there is nothing to learn {stage.new} from")
         if run.train.keep == "best":
             setting.validation_of(stage)
+
+
+def refuse_out_of_range(values: Mapping[str, Any]) -> None:
+    """Raise InputError for a number outside of its range, or an infinite one."""
+    for name, (least, most) in RANGES.items():
+        if not least <= values[name] <= most or math.isinf(values[name]):
+            upper = "" if math.isinf(most) else f" and at most {most}"
+            raise InputError(f"{name} is {values[name]}; expected at least {least}{upper}")
 
 
 def places(memory: ExemplarMemory) -> list[tuple[int, str]]:

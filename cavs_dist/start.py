@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cavs_dist.config import as_tree, read_config
 from cavs_dist.errors import InputError
-from cavs_dist.run_folder import RunFolder, flatten, write_json
+from cavs_dist.run_folder import RunFolder, flatten, sync, write_json
 from cavs_dist.setting import Setting
 from cavs_dist.tasks.base import ModelRole
 
@@ -14,17 +14,24 @@ SAME = ("seed", "task", "curriculum", "data", "model", "optim", "train.epochs", 
 
 
 def open_start(setting: Setting) -> RunFolder | None:
-    """Return the folder that stage 0 is taken from, if any; InputError where it is none, or its stage 0 is another."""
+    """Return the folder that stage 0 is still to be taken from, if any.
+
+    InputError where it is no run's folder, or its stage 0 is another.
+    """
     start = setting.run.train.start
-    if not start:
+    if not start or setting.folder.product(0, "main.safetensors").exists():
         return None
     folder = RunFolder(Path(start))
     if not folder.product(0, "main.safetensors").exists():
         raise InputError(f"train.start={start} has no finished stage 0: train that run first")
     there, here = flatten(read_config(folder.path / "config.yaml")), flatten(as_tree(setting.run))
     different = [
-        key for key in sorted(here) if key.startswith(SAME) and key != "data.workers" and there.get(key) != here[key]
+        key
+        for key in sorted(here)
+        if key.startswith(SAME) and key not in ("data.workers", "data.path") and there.get(key) != here[key]
     ]
+    if folder.data() != setting.train.digest:
+        different.append("data.path")
     if different:
         raise InputError(
             f"train.start={start} learned its stage 0 with other values of {', '.join(different)}: "
@@ -41,5 +48,6 @@ def adopt(start: RunFolder, folder: RunFolder, role: ModelRole) -> bool:
     write_json(folder.product(0, f"{role}.json"), {"updates": 0})
     beside = product.with_name(f".{product.name}.tmp")
     shutil.copyfile(source, beside)
+    sync(beside)
     beside.replace(product)
     return True

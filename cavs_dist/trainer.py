@@ -32,7 +32,7 @@ def train(run: Run) -> None:
     start_world(run.engine)
     setting = open_setting(run)
     start = open_start(setting)
-    with setting.folder.claimed(run):
+    with setting.folder.claimed(run, setting.train.digest):
         Trainer(setting, start).run()
 
 
@@ -67,9 +67,9 @@ class Trainer:
             else:
                 self.method.begin(stage, model, self.taught(stage))
             pairs = counter.by_pair()
-            write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
             counts = {f"collisions/{old} -> {new}": count for (old, new), count in pairs.items()}
             self.track.scalars({"event": "begin", "update": self.updates_made(), "stage": stage.index, **counts})
+            write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
         state = read_state(product)
         self.method.load_state_dict(state["method"])
         return by_old_class(state["pairs"])
@@ -130,8 +130,9 @@ class Trainer:
 
     def validate(self, stage: Stage, model: nn.Module) -> float:
         """Return the score on the stage's validation clips."""
-        batches = self.setting.batches(self.setting.validation_of(stage).clips, stage, "val", "validating")
-        return self.setting.task.validation_score(self.setting.task.evaluate(model, batches, stage))
+        learned = self.setting.learned_at(stage, self.method)
+        batches = self.setting.batches(self.setting.validation_of(stage).clips, learned, "val", "validating")
+        return self.setting.task.validation_score(self.setting.task.evaluate(model, batches, learned))
 
     def adopted(self, role: ModelRole, stage: Stage) -> bool:
         """Take stage 0 over from the run that this one starts from. Collective."""

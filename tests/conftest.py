@@ -59,7 +59,7 @@ def shaken(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a stage 0 that nobody trained: a model whose noise sees every class in every clip."""
     # Here, since DeepSpeed takes seconds to import, which most tests do without.
     from cavs_dist.config import load_run, to_yaml
-    from cavs_dist.run_folder import RunFolder, write_text, write_weights
+    from cavs_dist.run_folder import RunFolder, write_json, write_text, write_weights
     from cavs_dist.setting import open_setting
 
     folder = RunFolder(tmp_path_factory.mktemp("shaken"))
@@ -72,6 +72,7 @@ def shaken(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameter.add_(0.1 * torch.randn_like(parameter))
     write_weights(folder.product(0, "main.safetensors"), model)
     write_text(folder.path / "config.yaml", to_yaml(run))
+    write_json(folder.path / "data.json", {"digest": setting.train.digest})
     return folder.path
 
 

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_the_best_weights_on_validation_are_kept(tiny: str, tmp_path: Path) -> N
             tiny, [*SHORT, f"out={tmp_path / keep}", f"train.keep={keep}", "train.epochs=5", "optim.lr=2e-2"]
         )
         train(run)
-        setting = open_setting(run)
+        setting = open_setting(replace(run, train=replace(run.train, keep="best")))
         stage = setting.stages[0]
         batches = setting.batches(setting.validation_of(stage).clips, stage, "val", "validating")
         model = setting.kept_model("main", stage)
@@ -96,6 +97,8 @@ def test_the_best_weights_survive_a_crash(tiny: str, scenes: Path, tmp_path: Pat
         train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}", f"data.path={tmp_path / 'damaged'}"]))
     saved = Checkpoints(tmp_path / "crashed" / "checkpoints", 2).newest(0, "main")
     assert saved is not None and saved[0].best is not None and read_best(saved[1])
+    with pytest.raises(InputError, match=r"written by 1 ranks with engine\.zero=1, this is 1 with 2"):
+        train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}", "engine.zero=2"]))
     train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}"]))
     whole, crashed = ((tmp_path / name / "stages/0/main.safetensors").read_bytes() for name in ("whole", "crashed"))
     assert whole == crashed

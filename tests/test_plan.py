@@ -39,7 +39,7 @@ def test_what_is_planned_is_what_happens(tiny: str, shaken: Path, finished: Path
 
 
 def test_disk_is_stated_from_above(tiny: str, finished: Path) -> None:
-    found = re.search(r"at most (\d+) MB of kept weights", printed(tiny).replace("\n", " "))
+    found = re.search(r"at most (\d+) MB of weights", printed(tiny).replace("\n", " "))
     assert found is not None
     kept = sum(path.stat().st_size for path in finished.glob("stages/*/main.safetensors"))
     assert abs(int(found[1]) - kept / 1e6) < 1

@@ -23,12 +23,12 @@ from cavs_dist.run_folder import (
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return load_run("base", [f"out={tmp_path / 'run'}"])
+    return load_run("base", [f"out={tmp_path / 'run'}", "optim.batch=16", "seed=0"])
 
 
 def claim(run: Run, learned: bool = True) -> None:
     folder = RunFolder(Path(run.out))
-    with folder.claimed(run):
+    with folder.claimed(run, "digest"):
         if learned:
             write_weights(folder.product(0, "main.safetensors"), nn.Linear(1, 1))
 
@@ -116,3 +116,12 @@ def test_weights_read_back_and_foreign_ones_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match="does not hold this model's weights"):
         load_weights(path, other)
+
+
+def test_other_shards_are_refused_once_something_was_learned(run: Run) -> None:
+    claim(run)
+    with (
+        pytest.raises(InputError, match=r"learned from other shards than .* holds now"),
+        RunFolder(Path(run.out)).claimed(run, "other"),
+    ):
+        pass

@@ -74,7 +74,7 @@ def test_what_is_lost_is_made_again_alike(finished: Path, tmp_path: Path, lost: 
     shutil.move(run / lost, tmp_path / "lost")
     resume(run)
     assert contents(run) == contents(finished)
-    told = [[line for line in lines(folder) if "event" in line] for folder in (run, finished)]
+    told = [[line for line in lines(folder) if line.get("event") == "evaluation"] for folder in (run, finished)]
     assert told[0] == told[1]
     seen = [[line["loss"] for line in lines(folder) if "loss" in line] for folder in (run, finished)]
     assert seen[0] == seen[1]

@@ -76,10 +76,11 @@ def split_files(folder: Path, split: str, suffix: str) -> list[Path]:
     return sorted(path for path in plain_path(folder).glob("*" + suffix) if pattern.fullmatch(path.name))
 
 
-def read_split(folder: Path, split: str) -> tuple[ShardIndex, ...]:
+def read_split(folder: Path, split: str, *, damaged: bool = False) -> tuple[ShardIndex, ...]:
     """Read the indexes of all shards of a split, sorted by name.
 
-    InputError if there are none, one is missing or broken, they disagree on the names of classes, or a key comes twice.
+    InputError if there are none, one is missing or broken, they disagree on the names of classes, or a key comes twice;
+    and if a tar is missing or not of its size, unless `damaged` leaves that to whoever reads its clips.
     """
     indexed, shards = split_files(folder, split, ".json"), split_files(folder, split, ".tar")
     bare = [shard for shard in shards if index_path(shard) not in set(indexed)]
@@ -88,7 +89,7 @@ def read_split(folder: Path, split: str) -> tuple[ShardIndex, ...]:
     if not indexed:
         found = ", ".join(splits_in(folder)) or "no shards at all"
         raise InputError(f"{folder} has no shards {split}-000000.tar ...: found {found}; set data.path to a data set")
-    indexes = tuple(read_index(path) for path in indexed)
+    indexes = tuple(read_index(path, damaged=damaged) for path in indexed)
     refuse_disagreement(indexes)
     refuse_duplicates(clip for index in indexes for clip in index.clips)
     return indexes
@@ -114,8 +115,8 @@ def refuse_duplicates(clips: Iterable[ClipEntry]) -> None:
         seen[clip.key] = clip.shard
 
 
-def read_index(path: Path) -> ShardIndex:
-    """Read the index of one tar (`path`: of its json), and compare the tar's size on disk with the index."""
+def read_index(path: Path, *, damaged: bool = False) -> ShardIndex:
+    """Read the index of one tar (`path`: of its json); unless it may be `damaged`, compare the tar's size with it."""
     try:
         record = json.loads(plain_path(path).read_bytes())
         index = _parse_index(path.with_suffix(".tar"), record)
@@ -124,7 +125,7 @@ def read_index(path: Path) -> ShardIndex:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"index {path} cannot be read: {error}") from None
     found = index.path.stat().st_size if index.path.is_file() else None
-    if found != index.size:
+    if found != index.size and not damaged:
         state = "is missing" if found is None else f"has {found} bytes"
         raise InputError(f"shard {index.path} {state}, its index says {index.size} bytes: copy or make it again")
     return index

@@ -1,5 +1,6 @@
 """What a clip in a shard must look like: its key, the names of its members, and what its `json` member says."""
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from typing import TypeVar
@@ -11,6 +12,7 @@ LONGEST_KEY = 200
 MOST_FRAMES = 100_000
 LONGEST_SIDE = 65_535
 FASTEST_RATE = 384_000
+MOST_PHASES = 2_000
 LONGEST_SECONDS = 1_000_000
 
 # The allow-list: nothing else is read from a shard, and nothing in this list can run when it is decoded.
@@ -113,10 +115,21 @@ def parse_meta(record: object) -> ClipMeta:
         frames=frames,
         annotated=annotated,
         size=size,
-        rate=whole(record.get("rate"), 1, FASTEST_RATE, "rate"),
+        rate=sound_rate(record.get("rate")),
         seconds=_seconds(record.get("seconds")),
         objects=distinct_names(record.get("objects", []), "objects"),
     )
+
+
+def sound_rate(value: object) -> int:
+    """Return a sampling rate, Hz; InputError for one that has too little in common with 16 kHz.
+
+    A resampler holds as many filters as the smaller terms of the ratio say: some rates would take gigabytes.
+    """
+    rate = whole(value, 1, FASTEST_RATE, "rate")
+    if rate // math.gcd(rate, 16_000) > MOST_PHASES:
+        raise InputError(f"'rate' is {rate} Hz: bring the sound to a usual rate, such as 16000, 22050, 44100 or 48000")
+    return rate
 
 
 def _seconds(value: object) -> float:

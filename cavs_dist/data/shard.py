@@ -55,7 +55,10 @@ class ShardReader:
 
     def _member(self, descriptor: int, entry: ClipEntry, extension: str) -> bytes:
         member = entry.members[extension]
-        data = os.pread(descriptor, member.size, member.offset)
+        try:
+            data = os.pread(descriptor, member.size, member.offset)
+        except OSError as error:
+            raise CorruptClip(entry.key, f"cannot be read: {error.strerror}", entry.shard) from None
         if zlib.crc32(data) != member.crc32 or len(data) != member.size:
             raise CorruptClip(entry.key, f"has a damaged member {extension!r}: its checksum is wrong", entry.shard)
         return data

@@ -1,5 +1,6 @@
 """The clips of a split as their indexes tell, and which of them belong to a stage."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ from cavs_dist.errors import InputError
 
 @dataclass(frozen=True)
 class Split:
-    """A split's clips, shard by shard. names: mask id -> class name."""
+    """A split's clips, shard by shard. names: mask id -> class name. digest: of the contents of all its shards."""
 
     names: Mapping[int, str]
     shards: tuple[tuple[ClipEntry, ...], ...]
+    digest: str
 
     @property
     def clips(self) -> tuple[ClipEntry, ...]:
@@ -34,12 +36,16 @@ class Split:
 
 
 def open_split(config: DataConfig, split: str) -> Split:
-    """Read a split's indexes and keep the clips that `data.sources` wants."""
-    indexes = read_split(plain_path(config.path), split)
+    """Read a split's indexes and keep the clips that `data.sources` wants.
+
+    Under `data.on_corrupt=skip` a truncated or missing tar is let pass: its lost clips are counted when they are read.
+    """
+    indexes = read_split(plain_path(config.path), split, damaged=config.on_corrupt == "skip")
     shards = tuple(tuple(clip for clip in index.clips if _wanted(clip, config)) for index in indexes)
     if not any(shards):
         raise InputError(f"{Path(config.path) / split} has no clip for data.sources={config.sources}")
-    return Split(indexes[0].names, shards)
+    contents = [index.sha256 for index in indexes]
+    return Split(indexes[0].names, shards, hashlib.sha256(" ".join(contents).encode()).hexdigest())
 
 
 def of_stage(split: Split, stages: Sequence[Stage], index: int, protocol: Protocol) -> Split:
@@ -52,7 +58,7 @@ def of_stage(split: Split, stages: Sequence[Stage], index: int, protocol: Protoc
             f"stage {index} has no clip: none of {', '.join(stages[index].new)} is heard in a clip of the data "
             f"({protocol}); change curriculum.order or curriculum.split"
         )
-    return Split(split.names, shards)
+    return Split(split.names, shards, split.digest)
 
 
 def of_seen(split: Split, stage: Stage) -> Split:
@@ -60,7 +66,7 @@ def of_seen(split: Split, stage: Stage) -> Split:
     shards = tuple(
         tuple(clip for clip in shard if not set(clip.meta.classes).isdisjoint(stage.seen)) for shard in split.shards
     )
-    return Split(split.names, shards)
+    return Split(split.names, shards, split.digest)
 
 
 def _wanted(clip: ClipEntry, config: DataConfig) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -148,6 +149,8 @@ def _make_shard(shard: Planned, clips: Iterable[Made], names: Mapping[int, str],
     """Write a shard and its index. The tar takes its name last: a tar that has its name is whole, and has an index."""
     temporary = shard.path.with_name(f".{shard.path.name}.tmp")
     rejected = tuple(_write_tar(temporary, clips))
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
     index = index_shard(temporary, names)
     written = write_index(replace(index, path=shard.path, rejected=rejected, plan=shard.digest, shards=shards))
     temporary.replace(shard.path)

@@ -21,9 +21,9 @@ class Candidate:
     score: float = 0.0
 
 
-Rank = Callable[[Candidate, int, int], float]
+SortKey = Callable[[Candidate, int, int], float]
 
-SELECTORS: Mapping[Select, Rank] = {
+SELECTORS: Mapping[Select, SortKey] = {
     "consistency": lambda clip, seed, stage: abs(clip.score),
     "largest": lambda clip, seed, stage: -clip.score,
     "smallest": lambda clip, seed, stage: clip.score,

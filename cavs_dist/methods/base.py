@@ -49,7 +49,7 @@ class Method:
         """Close `stage`, with the kept weights in `model`. Collective."""
 
     def state_dict(self) -> Mapping[str, Any]:
-        """Return what `begin` and `end` computed, as tensors and plain values."""
+        """Return what `begin` computed, as tensors and plain values."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from cavs_dist.report.read import Run
 
 METRICS = ("all", "old", "old_fg", "new", "harmonic", "previous", "forgetting", "avsbench_iou", "fscore")
 COLUMNS = {"all": "all", "old": "old", "old_fg": "old, no bg", "new": "new", "harmonic": "harmonic"}
-CONSOLE_COLUMNS = ("all", "old", "new", "harmonic", "forgetting")
+CONSOLE_COLUMNS = {**COLUMNS, "forgetting": "forgetting"}
 RESERVED = "seconds"
 
 
@@ -34,20 +34,21 @@ def make_summary(runs: Mapping[str, Run], seconds: float | None) -> dict[str, An
 
 
 def console_table(summary: Mapping[str, Any]) -> Table:
-    """Make the terminal's table: mIoU after the last stage, forgetting, and what the first stage's classes became."""
+    """Make the terminal's table: what each method knew after each stage, and what it had forgotten by then."""
     table = Table(
-        title="mIoU after the last stage, from 0 to 1",
-        caption="old: the first stage's classes and background; last column: the first stage's classes alone",
+        title="mIoU after each stage, from 0 to 1",
+        caption="old: the first stage's classes and background; old, no bg: those classes alone",
     )
     table.add_column("method", no_wrap=True)
-    for title in CONSOLE_COLUMNS:
+    table.add_column("stage", justify="right")
+    for title in CONSOLE_COLUMNS.values():
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("known of stage 0 after each stage")
     for name, metrics in summary.items():
         if name != RESERVED:
-            known = (stage["old_fg"] for stage in metrics["stages"])
-            chain = " → ".join("–" if value is None else f"{value:.2f}" for value in known)
-            table.add_row(name, *(as_text(metrics[column]) for column in CONSOLE_COLUMNS), chain)
+            for stage in metrics["stages"] or [{"stage": 0, **dict.fromkeys(CONSOLE_COLUMNS)}]:
+                values = (as_text(stage[column]) for column in CONSOLE_COLUMNS)
+                table.add_row("" if stage["stage"] else name, str(stage["stage"]), *values)
+            table.add_section()
     return table
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from cavs_dist.data.clip import ClipMeta
-from cavs_dist.data.layout import by_slot, parse_meta, refuse_extension, refuse_incomplete, refuse_key
+from cavs_dist.data.layout import by_slot, parse_meta, refuse_extension, refuse_incomplete, refuse_key, sound_rate
 from cavs_dist.errors import InputError
 
 META = {"classes": ["dog"], "frames": 2, "annotated": [1], "size": [4, 6], "rate": 8000, "seconds": 2, "extra": None}
@@ -93,3 +93,14 @@ def test_incomplete(missing: str) -> None:
 def test_stray_members(stray: str) -> None:
     with pytest.raises(InputError, match="is not among its 2 frames"):
         refuse_incomplete(parse_meta(META), [*MEMBERS, stray])
+
+
+@pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000, 11_025, 8_000])
+def test_a_usual_rate_is_taken(rate: int) -> None:
+    assert sound_rate(rate) == rate
+
+
+@pytest.mark.parametrize("rate", [44_101, 383_999])
+def test_a_rate_whose_resampler_would_fill_the_memory_is_refused(rate: int) -> None:
+    with pytest.raises(InputError, match=f"'rate' is {rate} Hz: bring the sound to a usual rate"):
+        sound_rate(rate)

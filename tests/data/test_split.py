@@ -1,3 +1,5 @@
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,8 +7,8 @@ import pytest
 
 from cavs_dist.curriculum import CurriculumConfig, make_stages
 from cavs_dist.data.clip import Clip
-from cavs_dist.data.decode import encode_clip
-from cavs_dist.data.shard import write_shards
+from cavs_dist.data.decode import encode_clip, load_clip
+from cavs_dist.data.shard import CorruptClip, ShardReader, write_shards
 from cavs_dist.data.split import of_seen, of_stage, open_split
 from cavs_dist.data.stream import DataConfig
 from cavs_dist.errors import InputError
@@ -60,3 +62,20 @@ def test_a_stage_without_clips_is_said(data_set: Path) -> None:
     stages = make_stages(("dog", "whale"), CurriculumConfig(split="1-1"))
     with pytest.raises(InputError, match="stage 1 has no clip: none of whale is heard"):
         of_stage(split, stages, 1, "overlapped")
+
+
+def test_a_truncated_shard_is_an_error_or_loses_the_clips_it_lost(scenes: Path, tmp_path: Path) -> None:
+    for path in scenes.glob("train-*"):
+        shutil.copy(path, tmp_path)
+    tar = tmp_path / "train-000001.tar"
+    os.truncate(tar, tar.stat().st_size // 2)
+    with pytest.raises(InputError, match=r"train-000001\.tar has \d+ bytes, its index says \d+ bytes"):
+        open_split(DataConfig(path=str(tmp_path)), "train")
+    config = DataConfig(path=str(tmp_path), on_corrupt="skip")
+    read, lost = [], []
+    for clip in open_split(config, "train").clips:
+        try:
+            read.append(load_clip(ShardReader(), clip, config.limits).key)
+        except CorruptClip as error:
+            lost.append(error.key)
+    assert len(read) + len(lost) == 24 and 0 < len(lost) < 8

@@ -1,6 +1,7 @@
 """Killed without warning and started again, a run ends where an uninterrupted one does, bit for bit."""
 
 import json
+import random
 import subprocess
 import time
 from collections.abc import Callable
@@ -50,7 +51,7 @@ def test_kill_9_twice_and_go_on(start: Start, tiny: str, shaken: Path, finished:
     # The twin makes updates 1 to 6, the main model of stage 1 updates 7 to 20; a checkpoint every 4 of each.
     process = start(*command, "data.workers=1")
     wait_for(process, out, 5)
-    with pytest.raises(InputError, match=r"is in use by process \d+"), RunFolder(out).claimed(load_run(tiny)):
+    with pytest.raises(InputError, match=r"is in use by process \d+"), RunFolder(out).claimed(load_run(tiny), ""):
         pass
     process.kill()
     process.communicate()
@@ -66,3 +67,26 @@ def test_kill_9_twice_and_go_on(start: Start, tiny: str, shaken: Path, finished:
     assert "stage 1, main: 14/14" in said and "twin" not in said
     assert weights(out) == weights(finished)
     assert losses(out) == losses(finished)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [0, 1])
+def test_killed_at_any_moment(start: Start, tiny: str, shaken: Path, finished: Path, tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    command = ("train", tiny, f"out={tmp_path}", f"train.start={shaken}", "train.checkpoint_every=1", "data.workers=1")
+    lock = tmp_path / "lock"
+    for _ in range(6):
+        process = start(*command)
+        while process.poll() is None and not (lock.exists() and f"process {process.pid} " in lock.read_text()):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 1.5))
+        process.kill()
+        process.communicate()
+    process = start(*command)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, said
+    assert weights(tmp_path) == weights(finished)
+    assert losses(tmp_path) == losses(finished)
+    events = [(line["event"], line["stage"]) for line in lines(tmp_path) if "event" in line]
+    assert len(set(events)) == len(events)

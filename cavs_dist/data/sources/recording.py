@@ -13,6 +13,7 @@ from PIL import Image
 
 from cavs_dist.data.clip import ClipMeta, Encoded, Rejected
 from cavs_dist.data.decode import Limits, decode_audio, decode_frame, encode_audio
+from cavs_dist.data.layout import sound_rate
 from cavs_dist.data.sources.palette import encode_mask
 from cavs_dist.errors import InputError
 
@@ -128,7 +129,7 @@ def _size(data: bytes, name: str, limits: Limits) -> tuple[int, int]:
 
 def _waveform(data: bytes, limits: Limits) -> tuple[NDArray[np.float32], int]:
     """Decode a sound file to (waveform, Hz), its channels averaged."""
-    rate: int = soundfile.info(BytesIO(data)).samplerate
+    rate = sound_rate(soundfile.info(BytesIO(data)).samplerate)
     waveform = decode_audio(data, rate, limits)
     if not len(waveform):
         raise InputError("it holds no samples")
