@@ -34,10 +34,12 @@ def cell(frame: np.ndarray, mask: np.ndarray, table: np.ndarray) -> Image.Image:
     return Image.alpha_composite(picture, Image.fromarray(painted(larger, table)))
 
 
-def draw(shown: dict[str, Examples], classes: tuple[str, ...], frame: int) -> Image.Image:
-    """Draw one column a clip, one row for the truth and one for each run."""
+def draw(shown: dict[str, Examples], classes: tuple[str, ...]) -> Image.Image:
+    """Draw one column a clip, at the frame where most sounds; a row for the frame, the truth, and each run."""
     first, table = next(iter(shown.values())), table_of(classes)
-    rows = {"truth": first.truth} | {name: examples.prediction for name, examples in shown.items()}
+    rows = {"frame": np.zeros_like(first.truth), "truth": first.truth}
+    rows |= {name: examples.prediction for name, examples in shown.items()}
+    sounding = ((first.truth > 0) & (first.truth < len(classes))).sum(axis=(2, 3)).argmax(axis=1)
     step = SIDE + GAP
     picture = Image.new("RGB", (LABEL + len(first.keys) * step, GAP + len(rows) * step + 20), PAPER)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
@@ -45,6 +47,7 @@ def draw(shown: dict[str, Examples], classes: tuple[str, ...], frame: int) -> Im
         pen.text((4, GAP + row * step + SIDE // 2 - 8), name, INK, font)
         for column in range(len(first.keys)):
             place = (LABEL + column * step, GAP + row * step)
+            frame = sounding[column]
             picture.paste(cell(first.frames[column, frame], masks[column, frame], table).convert("RGB"), place)
     left = LABEL
     for label, name in enumerate(classes[1:], start=1):
@@ -63,8 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     last = {run.name: read_stages(run / "stages")[-1] for run in options.runs}
     shown = {name: stage.examples for name, stage in last.items() if stage.examples is not None}
-    middle = next(iter(shown.values())).truth.shape[1] // 2
-    picture = draw(shown, next(iter(last.values())).scores.classes, middle)
+    picture = draw(shown, next(iter(last.values())).scores.classes)
     picture.save(options.out, optimize=True)
     print(json.dumps({"bench": "picture", "file": str(options.out), "pixels": picture.size}))
 
