@@ -19,7 +19,7 @@ from cavs_dist.memory.memory import ExemplarMemory
 from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class
 from cavs_dist.methods import Method, plain
 from cavs_dist.outputs import Batch, Outputs
-from cavs_dist.remember import remember, wants_memory, wants_twin
+from cavs_dist.remember import remember, wants_hearing_twin, wants_memory, wants_twin
 from cavs_dist.run_folder import RunFolder, load_weights, read_json, read_state, write_json, write_state, write_weights
 from cavs_dist.setting import Setting, open_setting
 from cavs_dist.start import adopt, open_start
@@ -102,11 +102,18 @@ class Trainer:
         """Choose the stage's exemplars, once there is a twin to compare with."""
         if not wants_memory(self.setting, stage) or self.folder.product(stage.index, "memory.json").exists():
             return
-        twin = None
+        heard, twin = model, None
+        if wants_hearing_twin(self.setting, stage):
+            heard = self.twin("hearing_twin", stage)
         if wants_twin(self.setting, stage):
-            twin = self.setting.grown_model("twin", stage, "random", restart=False)
-            self.fit("twin", stage, twin, plain(), {})
-        remember(self.setting, stage, model, twin)
+            twin = self.twin("twin", stage)
+        remember(self.setting, stage, heard, twin)
+
+    def twin(self, role: ModelRole, stage: Stage) -> nn.Module:
+        """Return a twin, trained by plain cross-entropy on the stage's clips from where it was after the last stage."""
+        twin = self.setting.grown_model(role, stage, "random", restart=False)
+        self.fit(role, stage, twin, plain(), {})
+        return twin
 
     def teacher(self, stage: Stage, method: Method) -> nn.Module | None:
         """Return the frozen copy of the model kept before the stage, if the method wants one.

@@ -18,12 +18,15 @@ class MemoryConfig:
     """The section `memory`.
 
     select: the rule that chooses a class's exemplars; `none` keeps no memory. per_class: how many.
-    unimodal: what MSS compares the model with: its visual-only twin, or itself hearing the mean sound (`silence`).
+    multimodal: the model that MSS scores: the run's own (`main`), or one that hears and is trained as the twin is, by
+    plain cross-entropy, as CMR's release does (`twin`). unimodal: what it is compared with: the visual-only twin, or
+    the multimodal model itself hearing the mean sound (`silence`).
     last: select after the last stage too, where nothing is left to rehearse for.
     """
 
     select: Select = "none"
     per_class: int = 5
+    multimodal: Literal["main", "twin"] = "main"
     unimodal: Literal["twin", "silence"] = "twin"
     last: bool = False
 

@@ -5,16 +5,16 @@ Every rule is a sort by a key of the clip itself, so ranks, workers and the orde
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from cavs_dist.randomness import keyed_hash
 
-Select = Literal["none", "consistency", "largest", "smallest", "random"]
+Select = Literal["none", "consistency", "largest", "smallest", "random", "reservoir", "herding"]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A clip that may be kept: its key, the names of the classes heard in it, and its score Delta (0 if unscored)."""
+    """A clip that may be kept: its key, the names of the classes heard in it, and its score (0 if unscored)."""
 
     key: str
     classes: tuple[str, ...]
@@ -28,8 +28,11 @@ SELECTORS: Mapping[Select, SortKey] = {
     "largest": lambda clip, seed, stage: -clip.score,
     "smallest": lambda clip, seed, stage: clip.score,
     "random": lambda clip, seed, stage: keyed_hash("random", seed, stage, clip.key),
+    "reservoir": lambda clip, seed, stage: keyed_hash("reservoir", seed, clip.key),
+    "herding": lambda clip, seed, stage: clip.score,
 }
-SCORED = tuple(rule for rule in get_args(Select) if rule not in ("none", "random"))
+# The rules whose score is Delta, which takes two models.
+SCORED: tuple[Select, ...] = ("consistency", "largest", "smallest")
 
 
 def select(
@@ -38,6 +41,8 @@ def select(
     """Keep for each class the `per_class` clips in which it is heard that come first by the rule; ties go to the key.
 
     consistency: smallest |Delta| (MSS). largest, smallest: by Delta. random: smallest hash of (seed, stage, key).
+    reservoir: smallest hash of (seed, key), what a reservoir over an endless stream holds. herding: smallest score, the
+    distance to the class's mean feature, so each class has candidates of its own.
     A class heard in no candidate gets none.
     """
     if rule == "none":

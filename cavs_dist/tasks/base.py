@@ -14,7 +14,7 @@ from cavs_dist.models.heads import HeadInit
 from cavs_dist.outputs import Batch
 
 LabelRole = Literal["train", "val", "test", "memory"]
-ModelRole = Literal["main", "twin"]
+ModelRole = Literal["main", "twin", "hearing_twin"]
 
 
 @dataclass(frozen=True)

@@ -84,3 +84,21 @@ def test_the_other_readings_of_cmr(go: Go, finished: Path) -> None:
     heads = [load_file(folder / "stages/1/main.safetensors")[f"heads.heads.{stage}.weight"] for stage in (0, 1)]
     lengths = [rows.norm(dim=1).mean().item() for rows in (heads[0][1:], heads[1])]
     assert lengths[0] == pytest.approx(lengths[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["herding", "reservoir"])
+def test_the_rules_without_two_models(go: Go, rule: str) -> None:
+    folder = go(f"memory.select={rule}")
+    classes = read_json(folder / "stages/0/memory.json")["classes"]
+    assert {name: len(kept) for name, kept in classes.items()} == {"bell": 2, "cow": 2}
+    scores = [[score for _, score, _ in kept] for kept in classes.values()]
+    assert all(kept == sorted(kept) and (kept[-1] > 0) == (rule == "herding") for kept in scores)
+    assert not (folder / "stages/0/twin.safetensors").exists()
+
+
+def test_the_score_of_a_twin_that_hears(go: Go, finished: Path) -> None:
+    folder = go("memory.multimodal=twin")
+    hearing, seeing = (load_file(folder / f"stages/0/{role}.safetensors") for role in ("hearing_twin", "twin"))
+    assert len(hearing) > len(seeing)
+    memories = [read_json(run / "stages/0/memory.json")["classes"] for run in (folder, finished)]
+    assert memories[0] != memories[1]

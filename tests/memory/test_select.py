@@ -55,3 +55,11 @@ def test_fewer_clips_than_asked_for_are_all_kept() -> None:
 def test_none_keeps_nothing_and_scores_are_asked_for_where_they_count() -> None:
     assert select("none", CLIPS, ("dog",), 2, 0, 0) == {}
     assert SCORED == ("consistency", "largest", "smallest")
+
+
+def test_a_reservoir_does_not_know_the_stage() -> None:
+    clips = [Candidate(f"clip{number}", ("dog",)) for number in range(50)]
+    chosen = select("reservoir", clips, ("dog",), 5, seed=3, stage=1)["dog"]
+    assert chosen == select("reservoir", clips, ("dog",), 5, seed=3, stage=2)["dog"]
+    assert chosen != select("reservoir", clips, ("dog",), 5, seed=4, stage=1)["dog"]
+    assert chosen != select("random", clips, ("dog",), 5, seed=3, stage=1)["dog"]

@@ -97,7 +97,7 @@ class Segmenter(nn.Module):
         return Outputs(tuple(levels), head_map * visible, features * visible, weight, bias, tuple(audio))
 
 
-def make_segmenter(config: ModelConfig, role: Literal["main", "twin"], seed: int) -> Segmenter:
-    """Build a model without heads from `seed`: the run's own, or the twin, which sees without hearing."""
+def make_segmenter(config: ModelConfig, role: Literal["main", "twin", "hearing_twin"], seed: int) -> Segmenter:
+    """Build a model without heads from `seed`: the run's own, the twin, which does not hear, or one that does."""
     torch.manual_seed(seed)
-    return Segmenter(config if role == "main" else replace(config, attention="visual"))
+    return Segmenter(replace(config, attention="visual") if role == "twin" else config)
