@@ -12,7 +12,7 @@ from cavs_dist.report.read import Run
 
 METRICS = ("all", "old", "old_fg", "new", "harmonic", "previous", "forgetting", "avsbench_iou", "fscore")
 COLUMNS = {"all": "all", "old": "old", "old_fg": "old, no bg", "new": "new", "harmonic": "harmonic"}
-CONSOLE_COLUMNS = {**COLUMNS, "forgetting": "forgetting"}
+CONSOLE_COLUMNS = {**COLUMNS, "old_fg": "old fg", "forgetting": "forgetting"}
 RESERVED = "seconds"
 
 
@@ -37,10 +37,10 @@ def console_table(summary: Mapping[str, Any]) -> Table:
     """Make the terminal's table: what each method knew after each stage, and what it had forgotten by then."""
     table = Table(
         title="mIoU after each stage, from 0 to 1",
-        caption="old: the first stage's classes and background; old, no bg: those classes alone",
+        caption="old: the first stage's classes and background; old fg: those classes alone",
     )
     table.add_column("method", no_wrap=True)
-    table.add_column("stage", justify="right")
+    table.add_column("stage", justify="right", no_wrap=True)
     for title in CONSOLE_COLUMNS.values():
         table.add_column(title, justify="right", no_wrap=True)
     for name, metrics in summary.items():
