@@ -53,16 +53,24 @@ class Track:
             return
         path = folder / "metrics.jsonl"
         cut_after(path, resume_update)
+        self._last = path.read_text(encoding="utf-8").rpartition("\n")[0].rpartition("\n")[2] if path.exists() else ""
         self._file = path.open("a", encoding="utf-8")
         if config.wandb != "off":
             self._wandb(lambda: self._start(folder, config, run_config))
 
     def scalars(self, values: Mapping[str, Scalar]) -> None:
-        """Write one line now; W&B gets the numbers, named `phase/key`, over the latest `update`."""
+        """Write one line now; W&B gets the numbers, named `phase/key`, over the latest `update`.
+
+        A line that is the file's last already is not written again: a crash came between it and what it tells of.
+        """
         if not self._writes:
             return
         self._update = int(values.get("update", self._update))
-        self._file.write(json.dumps({key: _finite(value) for key, value in values.items()}, allow_nan=False) + "\n")
+        line = json.dumps({key: _finite(value) for key, value in values.items()}, allow_nan=False)
+        if line == self._last:
+            return
+        self._last = line
+        self._file.write(line + "\n")
         self._file.flush()
         phase = f"{values['phase']}/" if "phase" in values else ""
         numbers = {key: value for key, value in values.items() if not isinstance(value, str) and key != "update"}

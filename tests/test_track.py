@@ -94,3 +94,15 @@ def test_a_failure_of_wandb_is_said_once_and_the_file_goes_on(
     write(tmp_path, range(1, 4), None, OFFLINE)
     assert [line["update"] for line in lines(tmp_path)] == [1, 2, 3]
     assert capsys.readouterr().err.count("W&B failed") == 1
+
+
+def test_an_event_told_before_a_crash_is_not_told_again(tmp_path: Path) -> None:
+    event = {"event": "evaluation", "update": 5, "stage": 0, "test/all": 0.5}
+    for resume in (None, 5):
+        track = Track(tmp_path, TrackConfig(), {}, resume_update=resume)
+        if resume is None:
+            track.scalars({"update": 5, "loss": 1.0})
+        track.scalars(event)
+        track.close()
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("event") for line in lines] == [None, "evaluation"]
