@@ -27,7 +27,7 @@ def untrained(folder: Path, seed: int) -> float:
     start_world(setting.run.engine)
     stage = setting.stages[0]
     model = setting.fresh_model("main", stage)
-    record = setting.task.evaluate(model, setting.batches(setting.test.clips, stage, "test", "untrained"), stage)
+    record = setting.task.evaluate(model, setting.clip_by_clip(setting.test.clips, stage, "test", "untrained"), stage)
     return setting.task.metrics([record])["old_fg"] or 0.0
 
 

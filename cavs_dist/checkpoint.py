@@ -1,7 +1,8 @@
 """Checkpoints within a fit: weights, optimizer and position, written beside, synced, renamed."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class Position:
     """Where a fit stands.
 
     update: the next one to make, within the fit. world, zero: the ranks and the ZeRO stage that the optimizer's state
-    is cut for. best: the best validation score so far.
+    is cut for. best: the best validation score so far. rehearsal: the collisions counted while training.
     """
 
     stage: int
@@ -31,6 +32,7 @@ class Position:
     world: int
     zero: int
     best: float | None = None
+    rehearsal: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Checkpoints:

@@ -1,6 +1,7 @@
 """The little that the rest needs from a process group; every function also works in a single process."""
 
 import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -47,6 +48,61 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return total
 
 
+def start_sum(values: Tensor) -> Callable[[], Tensor]:
+    """Begin what `sum_over_ranks` does while the caller goes on; call what is returned for the sum. Collective."""
+    total = values.detach().clone()
+    work = dist.all_reduce(total, async_op=True) if dist.is_initialized() else None
+
+    def wait() -> Tensor:
+        if work is not None:
+            work.wait()
+        return total
+
+    return wait
+
+
+def largest_over_ranks(value: int) -> int:
+    """Return the largest `value` of any rank. Collective."""
+    if not dist.is_initialized():
+        return value
+    largest = torch.tensor(value, device=device())
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
+
+
+def shift(values: Tensor, distance: int) -> Tensor:
+    """Send `values` to the rank `distance` ahead; return those, of the same shape, of the rank behind. Collective."""
+    received = torch.empty_like(values)
+    ahead, behind = (rank() + distance) % world_size(), (rank() - distance) % world_size()
+    both = [dist.P2POp(dist.isend, values.contiguous(), ahead), dist.P2POp(dist.irecv, received, behind)]
+    for work in dist.batch_isend_irecv(both):
+        work.wait()
+    return received
+
+
+def send_and_receive(messages: Mapping[int, Tensor], lengths: Mapping[int, int]) -> dict[int, Tensor]:
+    """Send bytes to ranks and return those that come: rank -> message [n] uint8, `lengths` of those due. Collective."""
+    received = {rank: torch.empty(length, dtype=torch.uint8, device=device()) for rank, length in lengths.items()}
+    both = [dist.P2POp(dist.isend, message, rank) for rank, message in messages.items()]
+    both += [dist.P2POp(dist.irecv, message, rank) for rank, message in received.items()]
+    for work in dist.batch_isend_irecv(both) if both else ():
+        work.wait()
+    return received
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Return the rows [n, ...] of all ranks, in the order of ranks; n may differ between them. Collective."""
+    if not dist.is_initialized():
+        return rows
+    most = largest_over_ranks(len(rows))
+    padded = torch.cat((rows, rows.new_zeros(most - len(rows), *rows.shape[1:])))
+    lengths = [torch.zeros((), dtype=torch.int64, device=rows.device) for _ in range(world_size())]
+    dist.all_gather(lengths, torch.tensor(len(rows), device=rows.device))
+    parts = [torch.empty_like(padded) for _ in range(world_size())]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[: int(length)] for part, length in zip(parts, lengths, strict=True)])
+
+
 def gather_objects(value: Any) -> list[Any]:
     """Return every rank's small Python `value`, in the order of ranks. Collective."""
     if not dist.is_initialized():
@@ -56,9 +112,12 @@ def gather_objects(value: Any) -> list[Any]:
     return values
 
 
-def refuse_unequal(digest: str, what: str) -> None:
+def refuse_unequal(digest: bytes, what: str) -> None:
     """Raise InputError naming the ranks whose `digest` of `what` differs from rank 0's. Collective."""
-    digests = gather_objects(digest)
-    different = [number for number, other in enumerate(digests) if other != digests[0]]
+    digests = gather_rows(torch.tensor([list(digest)], dtype=torch.uint8, device=device()))
+    different = (digests != digests[0]).any(dim=1).nonzero().flatten().tolist()
     if different:
-        raise InputError(f"the {what} differs between ranks: ranks {different} do not hold what rank 0 holds")
+        raise InputError(
+            f"the {what} differs between ranks: ranks {different} do not hold what rank 0 holds, and nothing was "
+            "written: do all nodes have the same data and the same version of cavs_dist?"
+        )

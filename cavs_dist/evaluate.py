@@ -40,7 +40,7 @@ def judge_kept(setting: Setting, split: str) -> list[dict[str, Any]]:
         if not setting.folder.product(stage.index, "main.safetensors").exists():
             break
         model = setting.kept_model("main", stage)
-        batches = setting.batches(judged.clips, stage, "test", f"stage {stage.index}, evaluating")
+        batches = setting.clip_by_clip(judged.clips, stage, "test", f"stage {stage.index}, evaluating")
         record = setting.task.evaluate(model, batches, stage)
         records.append(record | {"metrics": setting.task.metrics([*records, record])})
     if not records:

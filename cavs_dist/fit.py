@@ -15,6 +15,8 @@ from cavs_dist.data.batch import move
 from cavs_dist.data.stream import StageClips, Update, training_updates
 from cavs_dist.engine import Engine, autocast
 from cavs_dist.errors import InputError
+from cavs_dist.memory.online import OnlineCounts
+from cavs_dist.memory.rehearsal import rehearsal_scalars
 from cavs_dist.methods import Method
 from cavs_dist.outputs import Batch, Outputs
 from cavs_dist.progress import progress
@@ -27,16 +29,18 @@ from cavs_dist.track import Track
 class Fit:
     """The training of one model over one stage.
 
-    before: updates of all earlier fits of the run. validate: the score of a model that `train.keep=best` looks at.
+    online: the counter of collisions, where they are counted while training. before: updates of all earlier fits of the
+    run. validate: the score of a model that `train.keep=best` looks at.
     """
 
     def __init__(
         self, run: Run, stage: Stage, role: ModelRole, method: Method, model: nn.Module, teacher: nn.Module | None,
-        clips: StageClips, checkpoints: Checkpoints, before: int, validate: Callable[[nn.Module], float],
+        clips: StageClips, online: OnlineCounts | None, checkpoints: Checkpoints, before: int,
+        validate: Callable[[nn.Module], float],
     ) -> None:  # fmt: skip
         self.run, self.stage, self.role, self.method, self.model = run, stage, role, method, model
-        self.teacher, self.clips, self.before, self.validate = teacher, clips, before, validate
-        self.checkpoints = checkpoints
+        self.teacher, self.clips, self.online, self.checkpoints = teacher, clips, online, checkpoints
+        self.before, self.validate = before, validate
         self.updates = run.train.epochs * clips.plan.epoch_length
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.waited = 0.0
@@ -62,7 +66,8 @@ class Fit:
         """Yield the updates that are left, with progress, counting the time spent waiting for them."""
         micro = self.run.engine.micro_batch or self.run.optim.batch
         rank, world = distributed.rank(), distributed.world_size()
-        updates = training_updates(self.clips, first, self.updates, rank, world, micro)
+        counts = None if self.online is None else self.online.in_force
+        updates = training_updates(self.clips, first, self.updates, rank, world, micro, counts)
         what = f"stage {self.stage.index}, {self.role}"
         return progress(self._timed(updates), what, self.updates, done=first, quiet=not distributed.is_first())
 
@@ -86,13 +91,18 @@ class Fit:
         batches = weigh([move(batch, distributed.device()) for batch in update.batches])
         for number, batch in enumerate(batches):
             with autocast(self.run.engine):
-                terms = self.method.loss(batch, self.engine(batch), self._teach(batch))
+                taught = self._teach(batch)
+                terms = self.method.loss(batch, self.engine(batch), taught)
+            if self.online is not None and taught is not None:
+                self.online.add(taught.prediction(), batch, update.number)
             self.engine.backward(torch.stack([term.float() for term in terms.values()]).sum())
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0) + term.detach().float() / len(batches)
             if number + 1 == len(batches):
                 self._refuse_nonfinite(update)
             self.engine.step()
+        if self.online is not None:
+            self.online.close(update.number)
         return totals
 
     def _teach(self, batch: Batch) -> Outputs | None:
@@ -129,7 +139,15 @@ class Fit:
             "seconds": round(seconds, 3),
             "wait": round(self.waited, 3),
             "skipped": int(skipped),
+            **self._rehearsed(update.number),
         }
+
+    def _rehearsed(self, update: int) -> dict[str, float]:
+        """Return by what counts the update's exemplars were drawn, where they are counted online."""
+        if self.online is None:
+            return {}
+        counts, pairs = self.online.in_force(update), self.online.pairs_in_force(update)
+        return rehearsal_scalars(counts, self.clips.plan.exemplars, pairs)
 
     def _keep_best(self, done: int) -> None:
         if self.run.train.keep == "last" or done % self.clips.plan.epoch_length:
@@ -141,7 +159,8 @@ class Fit:
     def _save(self, done: int) -> None:
         score, weights = self.best or (None, None)
         world, zero = distributed.world_size(), self.run.engine.zero
-        position = Position(self.stage.index, self.role, done, world, zero, score)
+        rehearsal = {} if self.online is None else self.online.state(done)
+        position = Position(self.stage.index, self.role, done, world, zero, score, rehearsal)
         self.checkpoints.save(self.engine, position, weights)
 
     def _restore(self) -> int:
@@ -156,6 +175,8 @@ class Fit:
                 "to train this stage anew"
             )
         self.engine.load(path)
+        if self.online is not None:
+            self.online.load_state(position.rehearsal)
         weights = read_best(path)
         if weights is not None and position.best is not None:
             self.best = position.best, weights

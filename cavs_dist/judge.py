@@ -20,7 +20,7 @@ EXAMPLES = 6
 
 def judge(setting: Setting, stage: Stage, model: nn.Module, track: Track, update: int) -> None:
     """Evaluate on the test clips, write `evaluation.json` and `examples.npz`, and track both. Collective."""
-    batches = setting.batches(setting.test.clips, stage, "test", f"stage {stage.index}, evaluating")
+    batches = setting.clip_by_clip(setting.test.clips, stage, "test", f"stage {stage.index}, evaluating")
     record = setting.task.evaluate(model, batches, stage)
     earlier = [read_json(setting.folder.product(before, "evaluation.json")) for before in range(stage.index)]
     metrics = setting.task.metrics([*earlier, record])

@@ -36,7 +36,8 @@ def order_of_config(
 def order_of_run(folder: Path, stage: int, ranks: int, first: int, updates: int) -> Iterator[str]:
     """Yield TSV lines, `update rank keys exemplars`: as `order_of_config`, with the exemplars that a run draws.
 
-    Raises InputError where the run has not begun the stage.
+    These stay out where collisions are counted online: which they are, only training knows. Raises InputError where the
+    run has not begun the stage.
     """
     setting = open_setting(load_run(str(folder / "config.yaml"), [f"out={folder}"]))
     refuse_no_stage(setting, stage)
@@ -46,7 +47,9 @@ def order_of_run(folder: Path, stage: int, ranks: int, first: int, updates: int)
     clips = setting.clips_of(setting.stages[stage], setting.method.scope)
     memory, extra = setting.memory_before(setting.stages[stage]), by_old_class(read_state(begun)["pairs"])
     plan = setting.plan(setting.stages[stage], clips, memory, extra)
-    return _lines(plan, clips, ranks, range(first, first + updates), [key for _, key in places(memory)])
+    known = setting.online_counts(setting.stages[stage], plan) is None
+    exemplars = [key for _, key in places(memory)] if known else None
+    return _lines(plan, clips, ranks, range(first, first + updates), exemplars)
 
 
 def refuse_no_stage(setting: Setting, stage: int) -> None:

@@ -1,5 +1,6 @@
 """What a run would do, said before it does anything."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,8 @@ from cavs_dist.config import Run
 from cavs_dist.curriculum import Stage
 from cavs_dist.data.order import refuse_uneven
 from cavs_dist.data.rehearse import Plan
-from cavs_dist.memory.memory import Exemplar, ExemplarMemory
+from cavs_dist.memory.memory import ExemplarMemory
+from cavs_dist.memory.select import Candidate, quotas
 from cavs_dist.remember import wants_memory, wants_twin
 from cavs_dist.setting import Setting, open_setting
 from cavs_dist.start import open_start
@@ -50,14 +52,18 @@ def stage_table(setting: Setting) -> Table:
 
 def expected_memory(setting: Setting, stage: Stage) -> ExemplarMemory:
     """Return a memory of the size that it will have before `stage`; which clips it holds only training decides."""
-    classes: dict[str, tuple[Exemplar, ...]] = {}
+    config, memory = setting.run.memory, ExemplarMemory()
     for before in setting.stages[: stage.index]:
         if wants_memory(setting, before):
-            clips = setting.clips_of(before).clips
-            for name in before.new:
-                heard = [clip for clip in clips if name in clip.meta.classes][: setting.run.memory.per_class]
-                classes[name] = tuple(Exemplar(clip.key, 0.0, before.index) for clip in heard)
-    return ExemplarMemory(classes)
+            heard = {name: tuple(_heard(setting, before, name)) for name in before.new}
+            memory = memory.admit(heard, before.index, quotas(config.per_class, config.total, before.seen))
+    return memory
+
+
+def _heard(setting: Setting, stage: Stage, name: str) -> Iterator[Candidate]:
+    for clip in setting.clips_of(stage).clips:
+        if name in clip.meta.classes:
+            yield Candidate(clip.key, (name,))
 
 
 def _updates(setting: Setting, plan: Plan) -> int:

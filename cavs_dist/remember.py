@@ -1,22 +1,23 @@
 """After a stage: score its clips with two models, and choose what memory keeps (MSS, CMR arXiv 2510.17234)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
 from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
 from cavs_dist.memory import payload
-from cavs_dist.memory.herding import Features, class_features, distances
+from cavs_dist.memory.admission import Admission
+from cavs_dist.memory.herding import class_features, distances
 from cavs_dist.memory.memory import ExemplarMemory
 from cavs_dist.memory.score import score_clips
-from cavs_dist.memory.select import SCORED, Candidate, select
+from cavs_dist.memory.select import DRAWN, SCORED, Candidate, chance, quotas
+from cavs_dist.memory.synchronize import synchronize
 from cavs_dist.outputs import Batch
 from cavs_dist.run_folder import write_json
 from cavs_dist.setting import Setting
 from cavs_dist.tasks.base import evaluating
-
-Scores = Mapping[str, Mapping[str, float]]  # class -> clip's key -> score
 
 
 def wants_memory(setting: Setting, stage: Stage) -> bool:
@@ -38,58 +39,72 @@ def wants_hearing_twin(setting: Setting, stage: Stage) -> bool:
 
 
 def remember(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module | None) -> ExemplarMemory:
-    """Select the stage's exemplars on all ranks alike, store them, and return the memory. Collective."""
-    clips = setting.clips_of(stage).clips
-    scores = _scores(setting, stage, model, twin)
-    memory = setting.memory_before(stage).admit(_choose(setting, stage, scores), stage.index)
+    """Select the stage's exemplars on all ranks alike, store them, and return the memory. Collective.
+
+    Each rank scores its part of the stage's clips and keeps those that can still be chosen; then the ranks agree.
+    """
+    config = setting.run.memory
+    quota = quotas(config.per_class, config.total, stage.seen)
+    admission = Admission(config.select, {name: quota[name] for name in stage.new})
+    for clip in _candidates(setting, stage, model, twin):
+        admission.offer(clip)
+    memory = setting.memory_before(stage).admit(synchronize(admission), stage.index, quota)
     distributed.refuse_unequal(memory.digest(), "memory")
-    if distributed.is_first():
-        kept = set(memory.keys(stage.index))
-        stored = [clip for clip in clips if clip.key in kept]
-        payload.store(setting.folder.memory, stage.index, stored, dict(setting.train.names))
-        write_json(setting.folder.product(stage.index, "memory.json"), memory.to_json())
-    distributed.barrier()
+    _store(setting, stage, memory)
     return memory
 
 
-def _choose(setting: Setting, stage: Stage, scores: Scores) -> dict[str, tuple[Candidate, ...]]:
-    """Choose each new class's exemplars by its clips' scores; a clip without one was skipped, and is no candidate."""
+def _store(setting: Setting, stage: Stage, memory: ExemplarMemory) -> None:
+    """Copy the stage's exemplars into the run folder, then write which they are. Collective."""
+    kept, names = set(memory.keys(stage.index)), dict(setting.train.names)
+    stored = [clip for clip in setting.clips_of(stage).clips if clip.key in kept]
+    if setting.run.memory.payload == "exchange":
+        rank, world = distributed.rank(), distributed.world_size()
+        payload.store(setting.folder.memory, stage.index, stored[rank::world], names, holder=rank)
+    elif distributed.is_first():
+        payload.store(setting.folder.memory, stage.index, stored, names)
+    distributed.barrier()
+    write_json(setting.folder.product(stage.index, "memory.json"), memory.to_json())
+    distributed.barrier()
+
+
+def _candidates(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module | None) -> Iterator[Candidate]:
+    """Yield this rank's part of the stage's clips with the scores that the rule judges them by. Collective.
+
+    A clip that had to be skipped has no score, and is no candidate.
+    """
     run, clips = setting.run, setting.clips_of(stage).clips
-    chosen: dict[str, tuple[Candidate, ...]] = {}
-    for name in stage.new:
-        known = scores[name]
-        candidates = [Candidate(clip.key, clip.meta.classes, known[clip.key]) for clip in clips if clip.key in known]
-        chosen |= select(run.memory.select, candidates, (name,), run.memory.per_class, run.seed, stage.index)
-    return chosen
+    rule = run.memory.select
+    if rule in DRAWN:
+        for clip in clips[distributed.rank() :: distributed.world_size()]:
+            yield Candidate(clip.key, clip.meta.classes, chance(rule, clip.key, run.seed, stage.index))
+    elif rule == "herding":
+        yield from _by_feature(setting, stage, model)
+    else:
+        heard = {clip.key: clip.meta.classes for clip in clips}
+        for key, delta in _deltas(setting, stage, model, twin):
+            yield Candidate(key, heard[key], delta)
 
 
-def _scores(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module | None) -> Scores:
-    """Return the scores of the stage's clips for each new class, on all ranks. Collective."""
-    rule, clips = setting.run.memory.select, setting.clips_of(stage).clips
-    if rule == "herding":
-        features = _features(setting, stage, model)
-        return {name: distances(features, 1 + stage.seen.index(name)) for name in stage.new}
-    same = _deltas(setting, stage, model, twin) if rule in SCORED else {clip.key: 0.0 for clip in clips}
-    return dict.fromkeys(stage.new, same)
-
-
-def _features(setting: Setting, stage: Stage, model: nn.Module) -> Features:
-    """Return every clip's mean feature of each class, on the deepest map after attention, on all ranks. Collective."""
-    mine: dict[tuple[int, str], list[float]] = {}
+def _by_feature(setting: Setting, stage: Stage, model: nn.Module) -> Iterator[Candidate]:
+    """Yield clips with the distance of their mean feature, on the deepest map after attention, to each class's."""
+    features: dict[str, dict[str, Tensor]] = defaultdict(dict)
     with evaluating(model):
         for batch in setting.batches(setting.clips_of(stage).clips, stage, "train", f"stage {stage.index}, herding"):
-            mine |= class_features(batch, model(batch).levels[-1])
-    return {place: feature for part in distributed.gather_objects(mine) for place, feature in part.items()}
+            for label, key, feature in class_features(batch, model(batch).levels[-1]):
+                features[stage.seen[label - 1]][key] = feature
+    for name in stage.new:
+        for key, distance in distances(features[name]).items():
+            yield Candidate(key, (name,), distance)
 
 
-def _deltas(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module | None) -> dict[str, float]:
-    """Return the Delta of every clip of the stage, on all ranks. Collective."""
+def _deltas(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module | None) -> Iterator[tuple[str, float]]:
+    """Yield (key, Delta) of this rank's part of the stage's clips. Collective."""
     batches = setting.batches(setting.clips_of(stage).clips, stage, "train", f"stage {stage.index}, scoring")
     predictions = (
         _with_twin(model, twin, batches) if twin is not None else _with_silence(setting, stage, model, batches)
     )
-    mine = dict(score_clips(predictions, stage.num_labels))
-    return {key: score for part in distributed.gather_objects(mine) for key, score in part.items()}
+    yield from score_clips(predictions, stage.num_labels)
 
 
 def _with_twin(model: nn.Module, twin: nn.Module, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor, Tensor]]:

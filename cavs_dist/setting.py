@@ -13,13 +13,15 @@ from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage, make_stages
 from cavs_dist.data.batch import move, one_by_one
 from cavs_dist.data.order import refuse_uneven
-from cavs_dist.data.rehearse import Plan
+from cavs_dist.data.rehearse import Plan, RehearseConfig
 from cavs_dist.data.shard import ClipEntry
 from cavs_dist.data.split import Split, of_seen, of_stage, open_split
-from cavs_dist.data.stream import StageClips, evaluation_batches
+from cavs_dist.data.stream import AHEAD, StageClips, evaluation_batches
 from cavs_dist.errors import InputError
 from cavs_dist.memory import payload
+from cavs_dist.memory.exchange import Exchange
 from cavs_dist.memory.memory import ExemplarMemory
+from cavs_dist.memory.online import OnlineCounts
 from cavs_dist.methods import METHODS, Method
 from cavs_dist.models.heads import HeadInit
 from cavs_dist.outputs import Batch
@@ -36,7 +38,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "data.augment.speed": (0, 4), "data.augment.gain": (0, 60), "data.augment.noise": (0, 1),
     "data.augment.bands": (0, 1), "model.channels": (2, math.inf), "model.features": (1, math.inf),
     "model.group": (0, math.inf),
-    "memory.per_class": (1, math.inf), "rehearse.share": (0, 0.99), "rehearse.threshold": (0, 1),
+    "memory.per_class": (1, math.inf), "memory.total": (0, math.inf), "memory.cache": (0, math.inf),
+    "rehearse.every": (1, math.inf), "rehearse.lag": (0, math.inf), "rehearse.half_life": (1e-3, math.inf),
+    "rehearse.share": (0, 0.99), "rehearse.threshold": (0, 1),
     "optim.batch": (1, math.inf), "optim.lr": (0, math.inf), "optim.weight_decay": (0, math.inf),
     "optim.clip": (0, math.inf), "optim.warmup": (0, 1), "train.epochs": (1, math.inf),
     "train.checkpoint_every": (0, math.inf), "train.checkpoints": (1, math.inf),
@@ -113,17 +117,28 @@ class Setting:
         plan = self.plan(stage, clips, memory, extra)
         micro_batches = self.run.optim.batch // self.micro_batch
         refuse_uneven(self.run.optim.batch, plan.memory_slots, distributed.world_size(), micro_batches)
-        wanted = places(memory)
-        stored = payload.load(self.folder.memory, sorted({number for number, _ in wanted}))
+        wanted, cache = places(memory), self.run.memory.cache << 20
+        sent = self.run.memory.payload == "exchange" and wanted
+        exchange = Exchange(wanted, payload.find(self.folder.memory), cache) if sent else None
         return StageClips(
             plan=plan,
             clips=clips.clips,
-            exemplars=[stored[place] for place in wanted],
+            exemplars=payload.load(self.folder.memory, wanted) if exchange is None else exchange.exemplars,
             clips_table=self.task.table(self.train.names, self.learned_at(stage, method), "train"),
             exemplars_table=self.task.table(self.train.names, stage, "memory"),
             config=self.run.data,
             frames=self.train.frames,
+            cache=cache,
+            deliver=None if exchange is None else exchange.deliver,
         )
+
+    def online_counts(self, stage: Stage, plan: Plan) -> OnlineCounts | None:
+        """Return the counter of a fit that counts collisions while it rehearses by `plan`, if it does."""
+        config = self.run.rehearse
+        if not plan.memory_slots or config.weight != "collision" or config.count != "online":
+            return None
+        beta = 0.5 ** (1 / (config.half_life * plan.epoch_length))
+        return OnlineCounts(stage, config.threshold, beta, config.every, config.lag)
 
     @property
     def micro_batch(self) -> int:
@@ -136,17 +151,25 @@ class Setting:
         return max(split.frames for split in (self.train, self.test, self.validation) if split is not None)
 
     def batches(self, clips: Sequence[ClipEntry], stage: Stage, role: LabelRole, what: str) -> Iterator[Batch]:
-        """Yield this rank's part of `clips`, whole, unaugmented, one by one, on its device, with progress.
+        """Yield this rank's part of `clips`, whole, unaugmented, on its device, with progress in clips.
 
-        One by one, for products of other shapes round otherwise: what a model says of a clip, near-ties included, is
-        then the same on any number of ranks and whatever `evaluate.batch`, the clips that are read at once.
+        What a model says of a clip, near-ties included, is then the same on any number of ranks.
         """
-        world, size = distributed.world_size(), self.run.evaluate.batch
-        table, frames = self.task.table(self.train.names, stage, role), self.frames
-        batches = evaluation_batches(clips, table, self.run.data, distributed.rank(), world, size, frames)
-        mine = len(range(distributed.rank(), len(clips), world))
-        for batch in progress(batches, what, -(-mine // size), quiet=not distributed.is_first()):
-            yield from one_by_one(move(batch, distributed.device()))
+        rank, world, size = distributed.rank(), distributed.world_size(), self.run.evaluate.batch
+        table = self.task.table(self.train.names, stage, role)
+        batches = evaluation_batches(clips, table, self.run.data, rank, world, size, self.frames)
+        mine = sum(len(clips[start : start + size]) for start in range(rank * size, len(clips), world * size))
+        quiet = not distributed.is_first()
+        for batch in progress(batches, what, mine, quiet=quiet, amount=lambda batch: len(batch.keys)):
+            yield move(batch, distributed.device())
+
+    def clip_by_clip(self, clips: Sequence[ClipEntry], stage: Stage, role: LabelRole, what: str) -> Iterator[Batch]:
+        """Yield as `batches` does, each clip as a batch of its own.
+
+        For products of other shapes round otherwise: a metric then does not depend on `evaluate.batch` either.
+        """
+        for batch in self.batches(clips, stage, role, what):
+            yield from one_by_one(batch)
 
     def fresh_model(self, role: ModelRole, stage: Stage) -> nn.Module:
         """Build a model with the heads of all stages so far, untrained."""
@@ -189,6 +212,8 @@ def refuse_impossible(setting: Setting) -> None:
     rehearses = run.memory.select != "none" and run.rehearse.mode == "ratio" and run.rehearse.share > 0
     if rehearses and not round(run.rehearse.share * run.optim.batch):
         raise InputError(f"rehearse.share={run.rehearse.share} of optim.batch={run.optim.batch} is no slot: raise one")
+    if run.rehearse.count == "online" and run.rehearse.weight == "collision":
+        refuse_online(run.rehearse, run.data.workers)
     if run.optim.batch % setting.micro_batch:
         raise InputError(f"engine.micro_batch={setting.micro_batch} does not divide optim.batch={run.optim.batch}")
     for frames in (run.data.frames or setting.train.frames, setting.frames):
@@ -202,6 +227,20 @@ def refuse_impossible(setting: Setting) -> None:
             setting.validation_of(stage)
 
 
+def refuse_online(rehearse: RehearseConfig, workers: int) -> None:
+    """Raise InputError where collisions cannot be counted while training."""
+    if rehearse.mode == "concat":
+        raise InputError(
+            "rehearse.count=online needs rehearse.mode=ratio: under concat an epoch is laid out before it begins, "
+            "from counts that are known by then"
+        )
+    if workers * AHEAD > rehearse.lag:
+        raise InputError(
+            f"data.workers={workers} draw exemplars {workers * AHEAD} updates ahead, before the collisions of "
+            f"rehearse.lag={rehearse.lag} updates ago are known: lower data.workers, or raise rehearse.lag"
+        )
+
+
 def refuse_out_of_range(values: Mapping[str, Any]) -> None:
     """Raise InputError for a number outside of its range, or an infinite one."""
     for name, (least, most) in RANGES.items():
@@ -210,6 +249,6 @@ def refuse_out_of_range(values: Mapping[str, Any]) -> None:
             raise InputError(f"{name} is {values[name]}; expected at least {least}{upper}")
 
 
-def places(memory: ExemplarMemory) -> list[tuple[int, str]]:
-    """Return (stage, key) of every exemplar, once each, in an order of their own."""
+def places(memory: ExemplarMemory) -> list[payload.Place]:
+    """Return the place of every exemplar, once each, in an order of their own."""
     return sorted({(clip.stage, clip.key) for clips in memory.classes.values() for clip in clips})

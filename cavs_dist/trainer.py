@@ -16,7 +16,7 @@ from cavs_dist.engine import start_world
 from cavs_dist.fit import Fit
 from cavs_dist.judge import judge
 from cavs_dist.memory.memory import ExemplarMemory
-from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class
+from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, rehearsal_scalars
 from cavs_dist.methods import Method, plain
 from cavs_dist.outputs import Batch, Outputs
 from cavs_dist.remember import remember, wants_hearing_twin, wants_memory, wants_twin
@@ -55,11 +55,11 @@ class Trainer:
         self.track.close()
 
     def begin(self, stage: Stage, model: nn.Module) -> dict[str, int]:
-        """Let the method prepare; return N_a, the collisions with each old class, where rehearsal counts them."""
-        product = self.folder.product(stage.index, "begin.pt")
+        """Let the method prepare; return N_a, the collisions with each old class, where they are counted before."""
+        product, rehearse = self.folder.product(stage.index, "begin.pt"), self.setting.run.rehearse
         if not product.exists():
-            counter = CollisionCounter(stage, self.setting.run.rehearse.threshold, distributed.device())
-            if self.setting.run.rehearse.weight == "collision":
+            counter = CollisionCounter(stage, rehearse.threshold, distributed.device())
+            if rehearse.weight == "collision" and rehearse.count == "epoch":
                 clips = counter.watch(self.taught(stage))
                 self.method.begin(stage, model, clips)
                 for _ in clips:  # what the method left unread still counts
@@ -67,8 +67,9 @@ class Trainer:
             else:
                 self.method.begin(stage, model, self.taught(stage))
             pairs = counter.by_pair()
-            counts = {f"collisions/{old} -> {new}": count for (old, new), count in pairs.items()}
-            self.track.scalars({"event": "begin", "update": self.updates_made(), "stage": stage.index, **counts})
+            exemplars = self.setting.memory_before(stage).classes if pairs else {}
+            told = rehearsal_scalars(by_old_class(pairs), exemplars, pairs)
+            self.track.scalars({"event": "begin", "update": self.updates_made(), "stage": stage.index, **told})
             write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
         state = read_state(product)
         self.method.load_state_dict(state["method"])
@@ -79,9 +80,11 @@ class Trainer:
         product = self.folder.product(stage.index, f"{role}.safetensors")
         if not product.exists() and not self.adopted(role, stage):
             memory = self.setting.memory_before(stage) if role == "main" else ExemplarMemory()
+            clips = self.setting.stage_clips(stage, method, memory, extra)
+            online = self.setting.online_counts(stage, clips.plan)
+            teacher = self.teacher(stage) if method.teacher or online is not None else None
             fit = Fit(
-                self.setting.run, stage, role, method, model, self.teacher(stage, method),
-                self.setting.stage_clips(stage, method, memory, extra), self.checkpoints,
+                self.setting.run, stage, role, method, model, teacher, clips, online, self.checkpoints,
                 self.updates_made(), lambda candidate: self.validate(stage, candidate),
             )  # fmt: skip
             fit.train(self.track)
@@ -115,13 +118,13 @@ class Trainer:
         self.fit(role, stage, twin, plain(), {})
         return twin
 
-    def teacher(self, stage: Stage, method: Method) -> nn.Module | None:
-        """Return the frozen copy of the model kept before the stage, if the method wants one.
+    def teacher(self, stage: Stage) -> nn.Module | None:
+        """Return the frozen copy of the model kept before the stage, if there is one.
 
         Its parameters go on requiring gradients, though it is called without: torch multiplies matrices otherwise where
         they do not, and the rounding between two equal models is all that the first gradient of POD would then follow.
         """
-        if stage.index == 0 or not method.teacher:
+        if stage.index == 0:
             return None
         return self.setting.kept_model("main", self.setting.stages[stage.index - 1]).eval()
 
@@ -138,7 +141,7 @@ class Trainer:
     def validate(self, stage: Stage, model: nn.Module) -> float:
         """Return the score on the stage's validation clips."""
         learned = self.setting.learned_at(stage, self.method)
-        batches = self.setting.batches(self.setting.validation_of(stage).clips, learned, "val", "validating")
+        batches = self.setting.clip_by_clip(self.setting.validation_of(stage).clips, learned, "val", "validating")
         return self.setting.task.validation_score(self.setting.task.evaluate(model, batches, learned))
 
     def adopted(self, role: ModelRole, stage: Stage) -> bool:

@@ -15,7 +15,10 @@ def test_alone() -> None:
     assert distributed.sum_over_ranks(values).equal(values)
     assert distributed.gather_objects({"a": 1}) == [{"a": 1}]
     distributed.barrier()
-    distributed.refuse_unequal("digest", "memory")
+    distributed.refuse_unequal(b"digest", "memory")
+    assert distributed.start_sum(values)().equal(values)
+    assert distributed.largest_over_ranks(7) == 7
+    assert distributed.gather_rows(values).equal(values)
     assert distributed.device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -27,10 +30,14 @@ def rank_of_two(rank: int, folder: str) -> None:
         distributed.sum_over_ranks(values).tolist(),
         values.tolist(),
         distributed.gather_objects(f"from {rank}"),
+        distributed.start_sum(values)().tolist(),
+        distributed.largest_over_ranks(5 + rank),
+        distributed.shift(values, 1).tolist(),
+        distributed.gather_rows(values[: 2 * rank]).tolist(),
     ]
-    distributed.refuse_unequal("the same", "memory")
+    distributed.refuse_unequal(b"the same", "memory")
     try:
-        distributed.refuse_unequal(f"rank {rank}'s", "memory")
+        distributed.refuse_unequal(f"rank {rank}'s".encode(), "memory")
     except InputError as error:
         found.append(str(error))
     distributed.barrier()
@@ -42,8 +49,9 @@ def rank_of_two(rank: int, folder: str) -> None:
 def test_two_ranks(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
     for rank in range(2):
-        who, total, kept, gathered, refusal = torch.load(tmp_path / f"{rank}.pt")
+        who, total, kept, gathered, later, largest, behind, rows, refusal = torch.load(tmp_path / f"{rank}.pt")
         assert who == (rank, 2, rank == 0)
-        assert total == [[3] * 3] * 2 and kept == [[rank + 1] * 3] * 2
+        assert total == later == [[3] * 3] * 2 and kept == [[rank + 1] * 3] * 2
+        assert largest == 6 and behind == [[2 - rank] * 3] * 2 and rows == [[2] * 3] * 2
         assert gathered == ["from 0", "from 1"]
-        assert refusal == "the memory differs between ranks: ranks [1] do not hold what rank 0 holds"
+        assert refusal.startswith("the memory differs between ranks: ranks [1] do not hold what rank 0 holds")

@@ -78,7 +78,7 @@ def test_the_best_weights_on_validation_are_kept(tiny: str, tmp_path: Path) -> N
         train(run)
         setting = open_setting(replace(run, train=replace(run.train, keep="best")))
         stage = setting.stages[0]
-        batches = setting.batches(setting.validation_of(stage).clips, stage, "val", "validating")
+        batches = setting.clip_by_clip(setting.validation_of(stage).clips, stage, "val", "validating")
         model = setting.kept_model("main", stage)
         scores[keep] = setting.task.validation_score(setting.task.evaluate(model, batches, stage))
         seen[keep] = losses(tmp_path / keep)

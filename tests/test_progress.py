@@ -27,6 +27,11 @@ def test_and_lines_in_between(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert all(re.fullmatch(r".*, [0-9.]+/s, ETA \d+:\d\d:\d\d", line) for line in lines)
 
 
+def test_an_item_may_be_much(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(progress(["abc", "de"], "clips", 6, done=1, amount=len)) == ["abc", "de"]
+    assert capsys.readouterr().err.startswith("clips: 6/6, ")
+
+
 def test_other_ranks_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress(range(3), "clips", 3, quiet=True)) == [0, 1, 2]
     assert capsys.readouterr().err == ""

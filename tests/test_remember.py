@@ -56,7 +56,7 @@ def test_memory_keeps_the_clips_of_smallest_delta(setting: Setting) -> None:
 
 def test_exemplars_lie_in_the_run_folder_byte_for_byte(setting: Setting) -> None:
     memory = setting.memory_before(setting.stages[1])
-    stored = payload.load(setting.folder.memory, [0])
+    stored = payload.find(setting.folder.memory)
     assert sorted(key for _, key in stored) == memory.keys()
     source = {clip.key: clip for clip in setting.train.clips}
     for (_, key), clip in stored.items():

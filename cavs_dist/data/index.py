@@ -1,6 +1,7 @@
 """What is known of a shard without opening its tar: the index beside it, which is read as untrusted input."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -135,19 +136,21 @@ def write_index(index: ShardIndex) -> Path:
     """Write the index beside its tar, whole or not at all."""
     path = index_path(index.path)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(_record(index), separators=(",", ":")))
+    with temporary.open("w") as file:
+        file.write(json.dumps(_record(index), separators=(",", ":")))
+        file.flush()
+        os.fsync(file.fileno())
     return temporary.replace(path)
 
 
+def clip_record(clip: ClipEntry) -> dict[str, object]:
+    """Return what an index says of a clip, as plain values; `parse_clip` reads it back."""
+    members = {name: [one.offset, one.size, one.crc32] for name, one in clip.members.items()}
+    return {"key": clip.key, "meta": asdict(clip.meta), "members": members}
+
+
 def _record(index: ShardIndex) -> dict[str, object]:
-    clips = [
-        {
-            "key": clip.key,
-            "meta": asdict(clip.meta),
-            "members": {name: [one.offset, one.size, one.crc32] for name, one in clip.members.items()},
-        }
-        for clip in index.clips
-    ]
+    clips = [clip_record(clip) for clip in index.clips]
     return {
         "format": FORMAT,
         "shard": index.path.name,
@@ -169,7 +172,7 @@ def _parse_index(shard: Path, record: object) -> ShardIndex:
     if field(record, "shard", str) != shard.name:
         raise InputError(f"it describes {field(record, 'shard', str)[:60]!r}, expected {shard.name!r}")
     size = whole(field(record, "size", int), 0, LARGEST_FILE, "size")
-    clips = tuple(_parse_clip(shard, size, clip) for clip in field(record, "clips", list))
+    clips = tuple(parse_clip(shard, size, clip) for clip in field(record, "clips", list))
     if field(record, "count", int) != len(clips):
         raise InputError(f"'count' is {field(record, 'count', int)}, but {len(clips)} clips are listed")
     refuse_duplicates(clips)
@@ -193,7 +196,8 @@ def parse_names(record: Mapping[str, object]) -> dict[int, str]:
     return dict(sorted(zip(ids, names, strict=True)))
 
 
-def _parse_clip(shard: Path, size: int, record: object) -> ClipEntry:
+def parse_clip(shard: Path, size: int, record: object) -> ClipEntry:
+    """Read what an index says of a clip in `shard`, of `size` bytes. Raises InputError where that cannot be."""
     key = field(record, "key", str)
     refuse_key(key)
     try:

@@ -57,6 +57,12 @@ def share_of_rank(slots: Sequence[Slot], rank: int, world: int) -> list[Slot]:
     return list(slots[rank::world])
 
 
+def micro_batches(slots: Sequence[Slot], rank: int, world: int, micro: int) -> tuple[tuple[Slot, ...], ...]:
+    """Cut an update into micro-batches of `micro` slots over all ranks, and take the share of `rank` of each."""
+    cuts = (slots[start : start + micro] for start in range(0, len(slots), micro))
+    return tuple(tuple(share_of_rank(cut, rank, world)) for cut in cuts)
+
+
 def refuse_uneven(batch: int, memory_slots: int, world: int, micro_batches: int = 1) -> None:
     """Raise InputError where the ranks (and each rank's micro-batches) do not divide an update's slots."""
     if memory_slots >= batch:

@@ -1,6 +1,6 @@
 """Mix the stage's clips and the memory's exemplars into updates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,6 +8,8 @@ from cavs_dist.data.order import Slot, Tail, epoch_order, lane_positions, update
 from cavs_dist.randomness import generator
 
 Rehearse = Literal["ratio", "concat"]
+# Update of the stage -> N_a, the collisions with each old class that are in force when its exemplars are drawn.
+Counts = Callable[[int], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,19 @@ class RehearseConfig:
     mode: `ratio`, a share of each update's slots comes from memory, or `concat`, an epoch is the stage's clips and the
     exemplars, shuffled. share: of the slots (`ratio`). weight: `collision` adds N_a draws to a class that collides,
     `uniform` adds none. threshold: of a clip's dominant pair, above which it is a collision.
+    count: when collisions are counted: once before a stage, over all its clips (`epoch`), or while it trains (`online`,
+    only with `ratio`), when N_a decays. every: updates between two sums of the counts over ranks. lag: updates from a
+    sum to the draws that follow it, on every rank. half_life: of N_a, in epochs.
     """
 
     mode: Rehearse = "ratio"
     share: float = 0.25
     weight: Literal["uniform", "collision"] = "uniform"
     threshold: float = 0.7
+    count: Literal["epoch", "online"] = "epoch"
+    every: int = 8
+    lag: int = 16
+    half_life: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,25 +54,29 @@ class Plan:
     exemplars: Mapping[str, Sequence[int]] = field(default_factory=dict)
     extra: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def weights(self) -> dict[str, int]:
-        """Rehearsal weight |M_a| + N_a of each class that has exemplars (CSR, CMR arXiv 2510.17234)."""
-        return {name: len(keys) + self.extra.get(name, 0) for name, keys in self.exemplars.items() if keys}
+    def weights(self, counts: Mapping[str, float]) -> dict[str, float]:
+        """Return the rehearsal weight |M_a| + N_a of each class that has exemplars (CSR, CMR arXiv 2510.17234)."""
+        return {name: len(keys) + counts.get(name, 0) for name, keys in self.exemplars.items() if keys}
 
     @property
     def epoch_length(self) -> int:
         """How many updates an epoch has."""
         clips = sum(self.shard_sizes)
         if self.mode == "concat":
-            return updates_per_epoch(clips + sum(self.weights.values()), self.batch, self.tail)
+            rehearsed = int(sum(self.weights(self.extra).values()))
+            return updates_per_epoch(clips + rehearsed, self.batch, self.tail)
         return updates_per_epoch(clips, self.batch - self.memory_slots, self.tail)
 
 
 class Rehearsal:
-    """The slots of every update of a stage; remembers the order of the epoch it was last asked for."""
+    """The slots of every update of a stage; remembers the order of the epoch it was last asked for.
 
-    def __init__(self, plan: Plan) -> None:
+    counts: the collisions in force at each update, where they are counted online; else those of the plan are.
+    """
+
+    def __init__(self, plan: Plan, counts: Counts | None = None) -> None:
         self.plan = plan
+        self._counts = counts or (lambda update: plan.extra)
         self._epoch = -1
         self._order: list[Slot] = []
 
@@ -75,17 +88,21 @@ class Rehearsal:
             self._epoch, self._order = epoch, _epoch_slots(plan, epoch)
         positions = lane_positions(len(self._order), plan.batch - plan.memory_slots, plan.tail, within)
         stream = [_repeat(self._order[position], turn) for position, turn in positions]
-        return stream, draw(plan, epoch, number)
+        return stream, draw(plan, epoch, number, self._counts(number)) if plan.memory_slots else []
 
 
-def draw(plan: Plan, epoch: int, update: int) -> list[Slot]:
-    """Draw an update's exemplars (`ratio`): class a as often as |M_a| + N_a says, then uniformly in M_a."""
-    if not plan.memory_slots or not plan.weights:
+def draw(plan: Plan, epoch: int, update: int, counts: Mapping[str, float]) -> list[Slot]:
+    """Draw an update's exemplars (`ratio`): class a as often as |M_a| + N_a says, then uniformly in M_a.
+
+    A function of (seed, stage, update, memory, counts).
+    """
+    weights = plan.weights(counts)
+    if not weights:
         return []
     rng = generator("draw", plan.seed, plan.stage, update)
-    names = sorted(plan.weights)
-    total = sum(plan.weights.values())
-    classes = rng.choice(len(names), plan.memory_slots, p=[plan.weights[name] / total for name in names])
+    names = sorted(weights)
+    total = sum(weights[name] for name in names)
+    classes = rng.choice(len(names), plan.memory_slots, p=[weights[name] / total for name in names])
     lists = [plan.exemplars[names[number]] for number in classes]
     chosen = [keys[int(rng.integers(len(keys)))] for keys in lists]
     first = update * plan.memory_slots
@@ -99,9 +116,9 @@ def _epoch_slots(plan: Plan, epoch: int) -> list[Slot]:
     if plan.mode == "ratio":
         return slots
     rng = generator("concat", *names)
-    extras = [clip for name in sorted(plan.weights) for clip in plan.exemplars[name]]
-    for name in sorted(plan.weights):
-        keys = plan.exemplars[name]
+    lists = {name: keys for name, keys in sorted(plan.exemplars.items()) if keys}
+    extras = [clip for keys in lists.values() for clip in keys]
+    for name, keys in lists.items():
         extras += [keys[int(i)] for i in rng.integers(len(keys), size=plan.extra.get(name, 0))]
     rehearsed = [Slot(clip, epoch, i, from_memory=True) for i, clip in enumerate(extras)]
     places = set(rng.choice(len(slots) + len(extras), len(extras), replace=False).tolist())

@@ -6,18 +6,31 @@ from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
 
-from cavs_dist.data.index import ClipEntry, Member, ShardIndex, plain_path, read_index, read_split, write_index
+from cavs_dist.data.index import (
+    ClipEntry,
+    Member,
+    ShardIndex,
+    clip_record,
+    parse_clip,
+    plain_path,
+    read_index,
+    read_split,
+    write_index,
+)
 from cavs_dist.data.tar import index_shard
 from cavs_dist.data.write import write_shards
 from cavs_dist.errors import InputError
 
 __all__ = [
+    "BytesReader",
     "ClipEntry",
     "CorruptClip",
     "Member",
     "ShardIndex",
     "ShardReader",
+    "clip_record",
     "index_shard",
+    "parse_clip",
     "plain_path",
     "read_index",
     "read_split",
@@ -44,24 +57,26 @@ class ShardReader:
 
     def read(self, entry: ClipEntry, extensions: Collection[str] | None = None) -> dict[str, bytes]:
         """Return the clip's members (only `extensions`, if given); CorruptClip if one is not what its CRC-32 says."""
-        descriptor = self._descriptor(entry)
         wanted = entry.members if extensions is None else extensions
-        return {extension: self._member(descriptor, entry, extension) for extension in wanted}
+        return {extension: self._member(entry, extension) for extension in wanted}
 
     def close(self) -> None:
         """Close all shards."""
         while self._open:
             os.close(self._open.popitem()[1])
 
-    def _member(self, descriptor: int, entry: ClipEntry, extension: str) -> bytes:
+    def _member(self, entry: ClipEntry, extension: str) -> bytes:
         member = entry.members[extension]
         try:
-            data = os.pread(descriptor, member.size, member.offset)
+            data = self._bytes(entry, member)
         except OSError as error:
             raise CorruptClip(entry.key, f"cannot be read: {error.strerror}", entry.shard) from None
         if zlib.crc32(data) != member.crc32 or len(data) != member.size:
             raise CorruptClip(entry.key, f"has a damaged member {extension!r}: its checksum is wrong", entry.shard)
         return data
+
+    def _bytes(self, entry: ClipEntry, member: Member) -> bytes:
+        return os.pread(self._descriptor(entry), member.size, member.offset)
 
     def _descriptor(self, entry: ClipEntry) -> int:
         if entry.shard in self._open:
@@ -69,8 +84,16 @@ class ShardReader:
             return self._open[entry.shard]
         while len(self._open) >= self._most_open:
             os.close(self._open.popitem(last=False)[1])
-        try:
-            self._open[entry.shard] = os.open(entry.shard, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise CorruptClip(entry.key, f"cannot be read: {error.strerror}", entry.shard) from None
+        self._open[entry.shard] = os.open(entry.shard, os.O_RDONLY | os.O_CLOEXEC)
         return self._open[entry.shard]
+
+
+class BytesReader(ShardReader):
+    """Reads the members of one clip from bytes at hand; their offsets count from the first byte."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self._data = data
+
+    def _bytes(self, entry: ClipEntry, member: Member) -> bytes:
+        return self._data[member.offset : member.offset + member.size]

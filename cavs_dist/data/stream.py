@@ -1,23 +1,27 @@
 """Read the clips of a stage: updates for training, each clip once for evaluation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
 from cavs_dist.data.augment import AugmentConfig
 from cavs_dist.data.batch import Sample, collate, evaluation_sample, training_sample
+from cavs_dist.data.cache import CachedReader
 from cavs_dist.data.decode import Limits, load_clip
-from cavs_dist.data.order import Slot, Tail, share_of_rank
-from cavs_dist.data.rehearse import Plan, Rehearsal
-from cavs_dist.data.shard import ClipEntry, CorruptClip, ShardReader
+from cavs_dist.data.order import Slot, Tail, micro_batches, share_of_rank
+from cavs_dist.data.rehearse import Counts, Plan, Rehearsal
+from cavs_dist.data.shard import BytesReader, ClipEntry, CorruptClip, ShardReader
 from cavs_dist.errors import InputError
 from cavs_dist.outputs import Batch
 from cavs_dist.randomness import generator
+
+# Updates (or batches) that a worker makes ahead of the one that is used.
+AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,11 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class StageClips:
-    """What a rank reads in a stage. clips, exemplars: what the slots of `plan` number. *_table: mask id to label."""
+    """What a rank reads in a stage. clips, exemplars: what the slots of `plan` number. *_table: mask id to label.
+
+    cache: bytes of exemplars that the rank's workers together hold in RAM. deliver: brings the bytes of exemplars that
+    are drawn, where workers cannot read them: given the exemplars that each rank draws, those of this one. Collective.
+    """
 
     plan: Plan
     clips: Sequence[ClipEntry]
@@ -58,6 +66,20 @@ class StageClips:
     exemplars_table: NDArray[np.uint8]
     config: DataConfig
     frames: int
+    cache: int = 0
+    deliver: Callable[[Sequence[Sequence[int]]], Mapping[int, bytes]] | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one rank is to read for one update: the slots of each of its micro-batches.
+
+    delivered: the bytes of its exemplars, where they cannot be read.
+    """
+
+    number: int
+    micro_batches: tuple[tuple[Slot, ...], ...]
+    delivered: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,16 +98,33 @@ class Failure:
     message: str
 
 
-def training_updates(data: StageClips, first: int, last: int, rank: int, world: int, micro: int) -> Iterator[Update]:
+def training_updates(
+    data: StageClips, first: int, last: int, rank: int, world: int, micro: int, counts: Counts | None = None
+) -> Iterator[Update]:
     """Yield the rank's part of updates `first` ... `last` - 1, each in micro-batches of `micro` clips over all ranks.
 
-    Whatever the number of workers: worker w of n makes every n-th update, and they are taken in turn.
+    What is in an update is decided here, AHEAD updates a worker before it is yielded, which is when `counts` is asked;
+    the workers, who take the updates in turn, read and decode. Their number changes nothing.
     """
+    rehearsal = Rehearsal(data.plan, counts)
+    orders = (_order(data, rehearsal, number, rank, world, micro) for number in range(first, last))
+    workers = data.config.workers
+    dataset = _TrainingDataset(replace(data, deliver=None), data.cache // max(workers, 1))
     lost: set[str] = set()
-    for update in _loader(_TrainingDataset(data, first, last, rank, world, micro), data.config.workers):
+    for update in _results(DataLoader(dataset, sampler=orders, **_loading(workers))):
         lost.update(update.skipped)
         _refuse_too_many(lost, data.config)
         yield update
+
+
+def _order(data: StageClips, rehearsal: Rehearsal, number: int, rank: int, world: int, micro: int) -> Order:
+    stream, memory = rehearsal.update(number)
+    slots = [*stream, *memory]
+    mine = micro_batches(slots, rank, world, micro)
+    if data.deliver is None:
+        return Order(number, mine)
+    drawn = [[slot.clip for slot in share_of_rank(slots, each, world) if slot.from_memory] for each in range(world)]
+    return Order(number, mine, data.deliver(drawn))
 
 
 def evaluation_batches(
@@ -97,17 +136,26 @@ def evaluation_batches(
     batch: int,
     frames: int,
 ) -> Iterator[Batch]:
-    """Yield every world-th clip once, whole and unaugmented, in batches of at most `batch` clips of `frames` frames."""
+    """Yield the rank's batches of `batch` clips of `frames` frames, each clip once, whole and unaugmented.
+
+    The clips are cut into batches first and these are dealt to the ranks: which clips share a batch, and with it the
+    rounding of what a model says of them, does not depend on the number of ranks.
+    """
     lost: set[str] = set()
-    for made, skipped in _loader(_EvaluationDataset(clips[rank::world], table, config, batch, frames), config.workers):
+    starts = range(rank * batch, len(clips), world * batch)
+    dataset = _EvaluationDataset([clips[start : start + batch] for start in starts], table, config, frames)
+    for made, skipped in _results(DataLoader(dataset, **_loading(config.workers))):
         lost.update(skipped)
         _refuse_too_many(lost, config)
         if made is not None:
             yield made
 
 
-def _loader(dataset: IterableDataset[Any], workers: int) -> Iterator[Any]:
-    loader = DataLoader(dataset, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+def _loading(workers: int) -> dict[str, Any]:
+    return {"batch_size": None, "num_workers": workers, "prefetch_factor": AHEAD if workers else None}
+
+
+def _results(loader: Iterable[Any]) -> Iterator[Any]:
     for item in loader:
         if isinstance(item, Failure):
             raise InputError(item.message)
@@ -122,42 +170,30 @@ def _refuse_too_many(lost: set[str], config: DataConfig) -> None:
         )
 
 
-class _TrainingDataset(IterableDataset[Update | Failure]):
-    def __init__(self, data: StageClips, first: int, last: int, rank: int, world: int, micro: int) -> None:
-        self.data, self.first, self.last = data, first, last
-        self.rank, self.world, self.micro = rank, world, micro
+class _TrainingDataset(Dataset[Update | Failure]):
+    """Makes what it is ordered; each worker process has its own readers, opened when it is first asked."""
 
-    def __iter__(self) -> Iterator[Update | Failure]:
-        info = get_worker_info()
-        number, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        rehearsal = Rehearsal(self.data.plan)
-        with closing(ShardReader()) as reader:
-            for update in range(self.first + number, self.last, workers):
-                try:
-                    yield self._update(reader, rehearsal, update)
-                except InputError as error:
-                    yield Failure(str(error))
-                    return
+    def __init__(self, data: StageClips, cache: int) -> None:
+        self.data, self.cache = data, cache
+        self._readers: tuple[ShardReader, CachedReader] | None = None
 
-    def _update(self, reader: ShardReader, rehearsal: Rehearsal, number: int) -> Update:
-        stream, memory = rehearsal.update(number)
-        slots = [*stream, *memory]
+    def __getitem__(self, order: Order) -> Update | Failure:
         skipped: list[str] = []
-        batches = []
-        for start in range(0, len(slots), self.micro):
-            mine = share_of_rank(slots[start : start + self.micro], self.rank, self.world)
-            samples = [self._sample(reader, slot, skipped) for slot in mine]
-            batches.append(collate(samples, self.data.config.frames or self.data.frames))
-        return Update(number, tuple(batches), tuple(skipped))
+        frames = self.data.config.frames or self.data.frames
+        try:
+            samples = [[self._sample(order, slot, skipped) for slot in part] for part in order.micro_batches]
+        except InputError as error:
+            return Failure(str(error))
+        return Update(order.number, tuple(collate(part, frames) for part in samples), tuple(skipped))
 
-    def _sample(self, reader: ShardReader, slot: Slot, skipped: list[str]) -> Sample:
+    def _sample(self, order: Order, slot: Slot, skipped: list[str]) -> Sample:
         """Make the slot's sample; a clip that cannot be read is skipped, if the policy says so, for its neighbour."""
         data = self.data
         source = data.exemplars if slot.from_memory else data.clips
         for step in range(len(source)):
             entry = source[(slot.clip + step) % len(source)]
             try:
-                return self._augmented(reader, entry, slot)
+                return self._augmented(self._reader(order, slot), entry, slot)
             except CorruptClip as error:
                 if data.config.on_corrupt == "error":
                     raise
@@ -173,6 +209,13 @@ class _TrainingDataset(IterableDataset[Update | Failure]):
         table = data.exemplars_table if slot.from_memory else data.clips_table
         return training_sample(clip, chosen, config.size, config.step, table, config.augment, rng, slot.from_memory)
 
+    def _reader(self, order: Order, slot: Slot) -> ShardReader:
+        if slot.from_memory and slot.clip in order.delivered:
+            return BytesReader(order.delivered[slot.clip])
+        if self._readers is None:
+            self._readers = ShardReader(), CachedReader(self.cache)
+        return self._readers[slot.from_memory]
+
 
 def _choose(frames: int, wanted: int, rng: np.random.Generator) -> list[int]:
     """Choose `wanted` of a clip's frames, in order; all of them if there are no more."""
@@ -184,22 +227,21 @@ def _choose(frames: int, wanted: int, rng: np.random.Generator) -> list[int]:
 _Made = tuple[Batch | None, list[str]]
 
 
-class _EvaluationDataset(IterableDataset[_Made | Failure]):
+class _EvaluationDataset(Dataset[_Made | Failure]):
     def __init__(
-        self, clips: Sequence[ClipEntry], table: NDArray[np.uint8], config: DataConfig, batch: int, frames: int
+        self, batches: Sequence[Sequence[ClipEntry]], table: NDArray[np.uint8], config: DataConfig, frames: int
     ) -> None:
-        self.clips, self.table, self.config, self.batch, self.frames = clips, table, config, batch, frames
+        self.batches, self.table, self.config, self.frames = batches, table, config, frames
 
-    def __iter__(self) -> Iterator[_Made | Failure]:
-        info = get_worker_info()
-        number, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        with closing(ShardReader()) as reader:
-            for start in range(number * self.batch, len(self.clips), workers * self.batch):
-                try:
-                    yield self._batch(reader, self.clips[start : start + self.batch])
-                except CorruptClip as error:
-                    yield Failure(str(error))
-                    return
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> _Made | Failure:
+        try:
+            with closing(ShardReader()) as reader:
+                return self._batch(reader, self.batches[number])
+        except CorruptClip as error:
+            return Failure(str(error))
 
     def _batch(self, reader: ShardReader, clips: Sequence[ClipEntry]) -> _Made:
         config = self.config

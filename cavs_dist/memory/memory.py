@@ -18,17 +18,25 @@ class MemoryConfig:
     """The section `memory`.
 
     select: the rule that chooses a class's exemplars; `none` keeps no memory. per_class: how many.
+    total: how many in all, in even shares for the classes seen (what is left over goes to the earliest; lists shrink
+    from their end as classes arrive); 0 leaves it to `per_class`.
     multimodal: the model that MSS scores: the run's own (`main`), or one that hears and is trained as the twin is, by
     plain cross-entropy, as CMR's release does (`twin`). unimodal: what it is compared with: the visual-only twin, or
     the multimodal model itself hearing the mean sound (`silence`).
     last: select after the last stage too, where nothing is left to rehearse for.
+    payload: where the exemplars' bytes lie: in the run folder, all of which every rank can read (`folder`), or each on
+    the disk of one rank, which sends it to those that draw it (`exchange`: ranks need not share a file system for it).
+    cache: MiB of exemplars, as they lie in their shards, that a rank holds in RAM.
     """
 
     select: Select = "none"
     per_class: int = 5
+    total: int = 0
     multimodal: Literal["main", "twin"] = "main"
     unimodal: Literal["twin", "silence"] = "twin"
     last: bool = False
+    payload: Literal["folder", "exchange"] = "folder"
+    cache: int = 256
 
 
 @dataclass(frozen=True)
@@ -46,19 +54,21 @@ class ExemplarMemory:
 
     classes: Mapping[str, tuple[Exemplar, ...]] = field(default_factory=dict)
 
-    def admit(self, chosen: Mapping[str, tuple[Candidate, ...]], stage: int) -> "ExemplarMemory":
-        """Return the memory with the chosen clips of new classes."""
+    def admit(
+        self, chosen: Mapping[str, tuple[Candidate, ...]], stage: int, quotas: Mapping[str, int]
+    ) -> "ExemplarMemory":
+        """Return the memory with the chosen clips of new classes, and every list cut at its end to its quota."""
         new = {name: tuple(Exemplar(clip.key, clip.score, stage) for clip in clips) for name, clips in chosen.items()}
-        return ExemplarMemory({**self.classes, **new})
+        return ExemplarMemory({name: clips[: quotas[name]] for name, clips in {**self.classes, **new}.items()})
 
     def keys(self, stage: int | None = None) -> list[str]:
         """Return the distinct keys (of one stage's exemplars, or of all), sorted."""
         clips = (clip for clips in self.classes.values() for clip in clips)
         return sorted({clip.key for clip in clips if stage is None or clip.stage == stage})
 
-    def digest(self) -> str:
-        """Return a hash of everything in the memory: equal digests, equal memories."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+    def digest(self) -> bytes:
+        """Return the SHA-256 of everything in the memory: equal digests, equal memories."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).digest()
 
     def to_json(self) -> dict[str, Any]:
         """Return the memory as plain values."""

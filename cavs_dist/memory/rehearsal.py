@@ -1,6 +1,6 @@
-"""How often a class is rehearsed: collisions with it, counted over the stage (CSR, CMR arXiv 2510.17234, section 4)."""
+"""How often a class is rehearsed: collisions with it (CSR, CMR arXiv 2510.17234, section 4), counted over a stage."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -8,7 +8,10 @@ from torch import Tensor
 from cavs_dist.curriculum import Stage
 from cavs_dist.distributed import sum_over_ranks
 from cavs_dist.outputs import Batch, Outputs
-from cavs_kernels.collision import collisions
+from cavs_kernels.collision import Collisions, collisions
+
+Pairs = dict[tuple[str, str], int]  # (old class, new class) -> clips in which the old model takes new for old
+MOST_PAIRS = 20
 
 
 class CollisionCounter:
@@ -26,17 +29,39 @@ class CollisionCounter:
 
     def add(self, old: Tensor, batch: Batch) -> None:
         """Count a batch's collisions; `old` [N, H, W] is the old model's argmax map."""
-        clips = len(batch.keys)
-        found = collisions(old.view(clips, -1), batch.labels.view(clips, -1), self.stage.num_labels, self.threshold)
+        found = find_collisions(old, batch, self.stage, self.threshold)
         self.pairs.index_put_((found.old, found.new), found.recorded.long(), accumulate=True)
 
-    def by_pair(self) -> dict[tuple[str, str], int]:
+    def by_pair(self) -> Pairs:
         """Return how many clips collided, by (old class, new class), over all ranks. Collective."""
-        pairs = sum_over_ranks(self.pairs).tolist()
-        name = ("background", *self.stage.seen)
-        return {(name[a], name[b]): count for a, row in enumerate(pairs) for b, count in enumerate(row) if count}
+        return name_pairs(self.stage, sum_over_ranks(self.pairs).tolist())
 
 
-def by_old_class(pairs: dict[tuple[str, str], int]) -> dict[str, int]:
+def find_collisions(old: Tensor, batch: Batch, stage: Stage, threshold: float) -> Collisions:
+    """Find the collision of each of the batch's clips; `old` [N, H, W] is the old model's argmax map."""
+    clips = len(batch.keys)
+    return collisions(old.view(clips, -1), batch.labels.view(clips, -1), stage.num_labels, threshold)
+
+
+def name_pairs(stage: Stage, counts: Sequence[Sequence[int]]) -> Pairs:
+    """Name the labels of counts[old][new], of those that are not 0."""
+    name = ("background", *stage.seen)
+    return {(name[a], name[b]): count for a, row in enumerate(counts) for b, count in enumerate(row) if count}
+
+
+def by_old_class(pairs: Pairs) -> dict[str, int]:
     """Return N_a, the collisions with each old class."""
     return {name: sum(count for (a, _), count in pairs.items() if a == name) for name in sorted({a for a, _ in pairs})}
+
+
+def rehearsal_scalars(
+    counts: Mapping[str, float], exemplars: Mapping[str, Sequence[object]], pairs: Pairs
+) -> dict[str, float]:
+    """Name N_a, the rehearsal weights |M_a| + N_a and the most frequent pairs for the track."""
+    known = {name: counts.get(name, 0) for name, kept in exemplars.items() if kept}
+    most = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_PAIRS]
+    return {
+        **{f"rehearse/N/{name}": count for name, count in known.items()},
+        **{f"rehearse/weight/{name}": len(exemplars[name]) + count for name, count in known.items()},
+        **{f"collisions/{old} -> {new}": count for (old, new), count in most},
+    }

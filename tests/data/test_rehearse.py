@@ -22,12 +22,13 @@ def epoch(plan: Plan, number: int) -> list:
 
 
 def test_weights_are_exemplars_and_collisions_of_classes_that_have_exemplars() -> None:
-    assert PLAN.weights == {"dog": 8, "bird": 1, "train": 2}
+    assert PLAN.weights(PLAN.extra) == {"dog": 8, "bird": 1, "train": 2}
+    assert PLAN.weights({"train": 0.5}) == {"dog": 3, "bird": 1, "train": 2.5}
     assert (PLAN.epoch_length, CONCAT.epoch_length) == (15 // 6, (15 + 11) // 5)
 
 
 def test_ratio_draws_follow_the_weights_then_are_uniform() -> None:
-    drawn = Counter(slot.clip for update in range(4000) for slot in draw(PLAN, 0, update))
+    drawn = Counter(slot.clip for update in range(4000) for slot in draw(PLAN, 0, update, PLAN.extra))
     total = 8000
     # Clip 1 stands under dog and under train.
     shares = {0: 8 / 33, 1: 8 / 33 + 1 / 11, 2: 8 / 33, 3: 1 / 11, 4: 1 / 11}
@@ -37,13 +38,19 @@ def test_ratio_draws_follow_the_weights_then_are_uniform() -> None:
 
 
 def test_draws_depend_on_seed_stage_and_update_alone() -> None:
-    one = [draw(PLAN, 0, update) for update in range(30)]
-    assert one == [draw(replace(PLAN, shard_sizes=(99,), window=1), 0, update) for update in range(30)]
+    one = [draw(PLAN, 0, update, PLAN.extra) for update in range(30)]
+    assert one == [draw(replace(PLAN, shard_sizes=(99,), window=1), 0, update, PLAN.extra) for update in range(30)]
     for other in (replace(PLAN, seed=2), replace(PLAN, stage=3)):
-        assert one != [draw(other, 0, update) for update in range(30)]
-    assert draw(replace(PLAN, exemplars={"whale": ()}), 0, 0) == []
+        assert one != [draw(other, 0, update, PLAN.extra) for update in range(30)]
+    assert draw(replace(PLAN, exemplars={"whale": ()}), 0, 0, {}) == []
     occurrences = [slot.occurrence for update in one for slot in update]
     assert len(set(occurrences)) == len(occurrences)
+
+
+def test_counts_that_come_while_training_weigh_the_draws_of_their_update() -> None:
+    rehearsal = Rehearsal(PLAN, lambda update: {"train": 1e9} if update < 5 else {"bird": 1e9})
+    drawn = [{slot.clip for slot in rehearsal.update(update)[1]} for update in range(10)]
+    assert all(clips <= {1, 4} for clips in drawn[:5]) and all(clips == {3} for clips in drawn[5:])
 
 
 def test_ratio_streams_the_stage_beside_its_draws() -> None:

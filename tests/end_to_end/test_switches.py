@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from cavs_dist.config import load_run
+from cavs_dist.errors import InputError
 from cavs_dist.memory.rehearsal import by_old_class
 from cavs_dist.run_folder import read_json, read_state
 from cavs_dist.setting import open_setting
@@ -92,7 +93,7 @@ def test_the_rules_without_two_models(go: Go, rule: str) -> None:
     classes = read_json(folder / "stages/0/memory.json")["classes"]
     assert {name: len(kept) for name, kept in classes.items()} == {"bell": 2, "cow": 2}
     scores = [[score for _, score, _ in kept] for kept in classes.values()]
-    assert all(kept == sorted(kept) and (kept[-1] > 0) == (rule == "herding") for kept in scores)
+    assert all(0 < kept[0] <= kept[1] for kept in scores) and all(kept[1] < 1 for kept in scores) == (rule != "herding")
     assert not (folder / "stages/0/twin.safetensors").exists()
 
 
@@ -102,3 +103,33 @@ def test_the_score_of_a_twin_that_hears(go: Go, finished: Path) -> None:
     assert len(hearing) > len(seeing)
     memories = [read_json(run / "stages/0/memory.json")["classes"] for run in (folder, finished)]
     assert memories[0] != memories[1]
+
+
+def test_collisions_counted_while_training_weigh_the_draws(go: Go) -> None:
+    folder = go("rehearse.count=online", "rehearse.every=2", "rehearse.lag=4", "data.workers=1", "method.name=replay")
+    assert read_state(folder / "stages/1/begin.pt")["pairs"] == {}
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    main = [line for line in lines if line.get("phase") == "main"]
+    told = [{key: value for key, value in line.items() if key.startswith("rehearse/N/")} for line in main]
+    assert not any(sum(counts.values()) for counts in told[:6]) and sum(told[-1].values()) > 0
+    for line in main:
+        assert line["rehearse/weight/bell"] == 2 + line["rehearse/N/bell"]
+    assert any(key.startswith("collisions/") for key in main[-1])
+
+
+def test_a_budget_for_all_classes_shrinks_with_every_stage(go: Go) -> None:
+    folder = go("memory.total=6", "memory.last=true", "memory.select=random")
+    for stage, share in enumerate(({"bell": 3, "cow": 3}, {"bell": 2, "cow": 2, "train": 1, "violin": 1})):
+        memory = read_json(folder / f"stages/{stage}/memory.json")["classes"]
+        assert {name: len(kept) for name, kept in memory.items()} == share
+    before = read_json(folder / "stages/0/memory.json")["classes"]
+    assert all(memory[name] == before[name][:2] for name in before)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [(["rehearse.mode=concat"], "needs rehearse.mode=ratio"), (["data.workers=5"], "draw exemplars 20 updates ahead")],
+)
+def test_counting_online_is_refused_where_it_cannot_be(tiny: str, overrides: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        open_setting(load_run(tiny, ["rehearse.count=online", *overrides]))

@@ -20,18 +20,19 @@ def test_a_feature_is_the_mean_over_the_class_s_pixels() -> None:
     labels = torch.tensor([0, 1, 2, 255])[torch.randint(0, 4, (4, 6, 8))]
     labels[2:][labels[2:] == 2] = 0  # the second clip has no class 2
     maps = torch.randn(4, 3, 3, 4)
-    found = dict(class_features(make_batch(labels), maps))
+    found = {(label, key): feature for label, key, feature in class_features(make_batch(labels), maps)}
     assert set(found) == {(1, "a"), (2, "a"), (1, "b")}
     for (label, key), feature in found.items():
         frames = range(2) if key == "a" else range(2, 4)
         pixels = [(n, i, j) for n in frames for i in range(6) for j in range(8) if labels[n, i, j] == label]
         for channel in range(3):
             slow = sum(float(maps[n, channel, i // 2, j // 2]) for n, i, j in pixels) / len(pixels)
-            assert feature[channel] == pytest.approx(slow, abs=1e-9)
+            assert feature[channel].item() == pytest.approx(slow, abs=1e-9)
 
 
-def test_distances_are_to_the_class_s_own_mean() -> None:
-    features = {(1, "a"): [0.0, 0.0], (1, "b"): [2.0, 0.0], (1, "c"): [1.0, 3.0], (2, "a"): [9.0, 9.0]}
-    assert distances(features, 1) == pytest.approx({"a": math.sqrt(2), "b": math.sqrt(2), "c": 2.0})
-    assert distances(dict(reversed(features.items())), 1) == distances(features, 1)
-    assert distances(features, 2) == {"a": 0.0} and distances(features, 3) == {}
+def test_distances_are_to_the_mean() -> None:
+    features = {"a": [0.0, 0.0], "b": [2.0, 0.0], "c": [1.0, 3.0]}
+    rows = {key: torch.tensor(feature, dtype=torch.float64) for key, feature in features.items()}
+    assert distances(rows) == pytest.approx({"a": math.sqrt(2), "b": math.sqrt(2), "c": 2.0})
+    assert distances(dict(reversed(rows.items()))) == distances(rows)
+    assert distances({"a": rows["a"]}) == {"a": 0.0} and distances({}) == {}

@@ -11,18 +11,24 @@ PATH = Path("memory.json")
 
 
 def memory() -> ExemplarMemory:
-    first = ExemplarMemory().admit(
-        {"dog": (Candidate("b", ("dog",), 0.1), Candidate("a", ("dog", "bird"), 1 / 3))}, stage=0
-    )
-    return first.admit(
-        {"bird": (Candidate("c", ("bird",), -2.0), Candidate("a", ("dog", "bird"))), "whale": ()}, stage=1
-    )
+    dogs = (Candidate("b", ("dog",), 0.1), Candidate("a", ("dog", "bird"), 1 / 3))
+    birds = (Candidate("c", ("bird",), -2.0), Candidate("a", ("dog", "bird")))
+    first = ExemplarMemory().admit({"dog": dogs}, 0, {"dog": 2})
+    return first.admit({"bird": birds, "whale": ()}, 1, {"dog": 2, "bird": 2, "whale": 2})
 
 
 def test_admitting_adds_classes_and_keeps_the_order_of_the_chosen() -> None:
     assert memory().classes["dog"] == (Exemplar("b", 0.1, 0), Exemplar("a", 1 / 3, 0))
     assert memory().classes["bird"][1] == Exemplar("a", 0.0, 1)
     assert memory().classes["whale"] == ()
+
+
+def test_lists_shrink_from_their_end() -> None:
+    whales = (Candidate("d", ("whale",), 1.0),)
+    after = memory().admit({"whale": whales}, 2, {"dog": 1, "bird": 1, "whale": 1})
+    assert {name: [clip.key for clip in clips] for name, clips in after.classes.items()} == {
+        "dog": ["b"], "bird": ["c"], "whale": ["d"],
+    }  # fmt: skip
 
 
 def test_keys_are_distinct_and_sorted() -> None:

@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cavs_dist.data.decode import STANDARD_LIMITS, load_clip
 from cavs_dist.data.shard import ShardReader, read_split
-from cavs_dist.memory.payload import load, store
+from cavs_dist.errors import InputError
+from cavs_dist.memory.payload import find, load, store
 
 
 def test_exemplars_come_back_as_they_went(scenes: Path, tmp_path: Path) -> None:
@@ -13,17 +15,23 @@ def test_exemplars_come_back_as_they_went(scenes: Path, tmp_path: Path) -> None:
     names, reader = dict(indexes[0].names), ShardReader()
     store(tmp_path, 0, clips[5:20:7], names)
     store(tmp_path, 2, [clips[5], clips[1]], names)
-    stored = load(tmp_path, [0, 2])
-    wanted = [(0, clips[5]), (0, clips[12]), (0, clips[19]), (2, clips[5]), (2, clips[1])]
-    assert list(stored) == [(stage, clip.key) for stage, clip in wanted]
-    for stage, clip in wanted:
-        place = stored[stage, clip.key]
+    wanted = [(2, clips[5]), (0, clips[12]), (0, clips[19]), (0, clips[5]), (2, clips[1])]
+    stored = load(tmp_path, [(stage, clip.key) for stage, clip in wanted])
+    for (_, clip), place in zip(wanted, stored, strict=True):
         assert place.shard.parent == tmp_path and place.meta == clip.meta
         there, here = (load_clip(reader, entry, STANDARD_LIMITS) for entry in (clip, place))
         assert np.array_equal(there.frames, here.frames) and np.array_equal(there.masks, here.masks)
         assert np.array_equal(there.waveform, here.waveform)
-    assert list(load(tmp_path, [2])) == [(2, clips[5].key), (2, clips[1].key)]
-    assert load(tmp_path, []) == {}
+    assert find(tmp_path).keys() == {(stage, clip.key) for stage, clip in wanted}
+
+
+def test_ranks_hold_parts_and_what_nobody_holds_is_named(scenes: Path, tmp_path: Path) -> None:
+    [first, *_] = read_split(scenes, "train")
+    for rank in range(2):
+        store(tmp_path, 1, first.clips[rank:4:2], dict(first.names), holder=rank)
+    assert find(tmp_path).keys() == {(1, clip.key) for clip in first.clips[:4]}
+    with pytest.raises(InputError, match=f"does not hold 1 of 2 exemplars \\({first.clips[5].key}\\)"):
+        load(tmp_path, [(1, first.clips[0].key), (1, first.clips[5].key)])
 
 
 def test_no_file_stays_open(scenes: Path, tmp_path: Path) -> None:
