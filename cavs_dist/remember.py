@@ -60,9 +60,9 @@ def _store(setting: Setting, stage: Stage, memory: ExemplarMemory) -> None:
     stored = [clip for clip in setting.clips_of(stage).clips if clip.key in kept]
     if setting.run.memory.payload == "exchange":
         rank, world = distributed.rank(), distributed.world_size()
-        payload.store(setting.folder.memory, stage.index, stored[rank::world], names, holder=rank)
+        payload.store(setting.exemplars, stage.index, stored[rank::world], names, holder=rank)
     elif distributed.is_first():
-        payload.store(setting.folder.memory, stage.index, stored, names)
+        payload.store(setting.exemplars, stage.index, stored, names)
     distributed.barrier()
     write_json(setting.folder.product(stage.index, "memory.json"), memory.to_json())
     distributed.barrier()

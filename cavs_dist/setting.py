@@ -79,6 +79,12 @@ class Setting:
         """Return the stage as a method sees it: joint training learns every class seen as if it were new."""
         return Stage(stage.index, stage.seen, stage.seen) if method.scope == "seen" else stage
 
+    @property
+    def exemplars(self) -> Path:
+        """The folder of the exemplars that this rank stores."""
+        local = self.run.memory.local if self.run.memory.payload == "exchange" else ""
+        return Path(local) if local else self.folder.memory
+
     def memory_before(self, stage: Stage) -> ExemplarMemory:
         """Return the memory as the stage before left it."""
         path = self.folder.product(stage.index - 1, "memory.json")
@@ -119,11 +125,11 @@ class Setting:
         refuse_uneven(self.run.optim.batch, plan.memory_slots, distributed.world_size(), micro_batches)
         wanted, cache = places(memory), self.run.memory.cache << 20
         sent = self.run.memory.payload == "exchange" and wanted
-        exchange = Exchange(wanted, payload.find(self.folder.memory), cache) if sent else None
+        exchange = Exchange(wanted, payload.find(self.exemplars), cache) if sent else None
         return StageClips(
             plan=plan,
             clips=clips.clips,
-            exemplars=payload.load(self.folder.memory, wanted) if exchange is None else exchange.exemplars,
+            exemplars=payload.load(self.exemplars, wanted) if exchange is None else exchange.exemplars,
             clips_table=self.task.table(self.train.names, self.learned_at(stage, method), "train"),
             exemplars_table=self.task.table(self.train.names, stage, "memory"),
             config=self.run.data,

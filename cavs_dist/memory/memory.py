@@ -24,8 +24,9 @@ class MemoryConfig:
     plain cross-entropy, as CMR's release does (`twin`). unimodal: what it is compared with: the visual-only twin, or
     the multimodal model itself hearing the mean sound (`silence`).
     last: select after the last stage too, where nothing is left to rehearse for.
-    payload: where the exemplars' bytes lie: in the run folder, all of which every rank can read (`folder`), or each on
-    the disk of one rank, which sends it to those that draw it (`exchange`: ranks need not share a file system for it).
+    payload: where the exemplars' bytes lie: in the run folder, where every rank reads them (`folder`), or each on the
+    disk of one rank, which sends it to those that draw it (`exchange`: ranks need not share a file system for it).
+    local: the folder of a rank's exemplars under `exchange`, such as one on its node's own disk; empty is the run's.
     cache: MiB of exemplars, as they lie in their shards, that a rank holds in RAM.
     """
 
@@ -36,6 +37,7 @@ class MemoryConfig:
     unimodal: Literal["twin", "silence"] = "twin"
     last: bool = False
     payload: Literal["folder", "exchange"] = "folder"
+    local: str = ""
     cache: int = 256
 
 
