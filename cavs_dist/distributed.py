@@ -1,7 +1,8 @@
 """The little that the rest needs from a process group; every function also works in a single process."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -110,6 +111,19 @@ def gather_objects(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Run a block that holds no collective; an InputError in it on one rank is raised on all of them. Collective."""
+    problem = ""
+    try:
+        yield
+    except InputError as error:
+        problem = str(error)
+    problems = [found for found in gather_objects(problem) if found]
+    if problems:
+        raise InputError(problems[0])
 
 
 def refuse_unequal(digest: bytes, what: str) -> None:

@@ -25,10 +25,11 @@ def judge(setting: Setting, stage: Stage, model: nn.Module, track: Track, update
     earlier = [read_json(setting.folder.product(before, "evaluation.json")) for before in range(stage.index)]
     metrics = setting.task.metrics([*earlier, record])
     record |= {"protocol": setting.run.curriculum.protocol, "metrics": metrics}
-    if distributed.is_first():
-        _save_examples(setting, stage, model)
-        _tell(setting, [*earlier, record], track, update)
-        write_json(setting.folder.product(stage.index, "evaluation.json"), record)  # last: the stage is judged
+    with distributed.together():
+        if distributed.is_first():
+            _save_examples(setting, stage, model)
+            _tell(setting, [*earlier, record], track, update)
+            write_json(setting.folder.product(stage.index, "evaluation.json"), record)  # last: the stage is judged
 
 
 def _save_examples(setting: Setting, stage: Stage, model: nn.Module) -> None:

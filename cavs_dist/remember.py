@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
+from cavs_dist.files import writing
 from cavs_dist.memory import payload
 from cavs_dist.memory.admission import Admission
 from cavs_dist.memory.herding import class_features, distances
@@ -58,14 +59,14 @@ def _store(setting: Setting, stage: Stage, memory: ExemplarMemory) -> None:
     """Copy the stage's exemplars into the run folder, then write which they are. Collective."""
     kept, names = set(memory.keys(stage.index)), dict(setting.train.names)
     stored = [clip for clip in setting.clips_of(stage).clips if clip.key in kept]
-    if setting.run.memory.payload == "exchange":
-        rank, world = distributed.rank(), distributed.world_size()
-        payload.store(setting.exemplars, stage.index, stored[rank::world], names, holder=rank)
-    elif distributed.is_first():
-        payload.store(setting.exemplars, stage.index, stored, names)
-    distributed.barrier()
-    write_json(setting.folder.product(stage.index, "memory.json"), memory.to_json())
-    distributed.barrier()
+    rank, world = distributed.rank(), distributed.world_size()
+    with distributed.together(), writing(setting.exemplars):
+        if setting.run.memory.payload == "exchange":
+            payload.store(setting.exemplars, stage.index, stored[rank::world], names, holder=rank)
+        elif distributed.is_first():
+            payload.store(setting.exemplars, stage.index, stored, names)
+    with distributed.together():
+        write_json(setting.folder.product(stage.index, "memory.json"), memory.to_json())
 
 
 def _candidates(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module | None) -> Iterator[Candidate]:

@@ -18,10 +18,16 @@ from torch import nn
 from cavs_dist import __version__, distributed
 from cavs_dist.config import Run, as_tree, read_config, to_yaml
 from cavs_dist.errors import InputError
+from cavs_dist.files import whole, writing
 
 FORMAT = 1
-# What may differ when a run goes on: it changes where and how fast, not what is computed.
-FREE = ("out", "engine", "data.path", "data.workers", "track")
+# What may differ when a run goes on: it changes where and how fast, not what is computed; what a run that met no
+# number that is not finite does with one is not computed yet.
+FREE = ("out", "engine", "data.path", "data.workers", "track", "train.on_nonfinite", "train.nonfinite_budget")
+
+
+class NewerFormat(InputError):
+    """A file of a format that this version does not know yet."""
 
 
 class RunFolder:
@@ -54,16 +60,10 @@ class RunFolder:
 
         InputError if another process holds it, or a run of another config or other shards. Collective.
         """
-        problem, lock = "", None
-        if distributed.is_first():
-            try:
-                lock = self._claim(run, data)
-            except InputError as error:
-                problem = str(error)
-        problem = distributed.gather_objects(problem)[0]
-        if problem:
-            raise InputError(problem)
+        lock = None
         try:
+            with distributed.together():
+                lock = self._claim(run, data) if distributed.is_first() else None
             yield
         finally:
             if lock is not None:
@@ -74,15 +74,19 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         except OSError as error:
-            raise InputError(f"the run folder {self.path} cannot be written: {error.strerror}") from error
+            raise InputError(
+                f"the run folder {self.path} cannot be written: {error.strerror}; make it writable or choose another "
+                "out=..."
+            ) from error
         try:
             # Not flock: that one is inherited by the workers that read clips, which outlive a kill -9 by seconds.
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = (self.path / "lock").read_text() or "another process"
             raise InputError(f"{self.path} is in use by {holder}: wait for it or choose another out=...") from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+        with writing(self.path / "lock"):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"process {os.getpid()} on {platform.node()}".encode(), 0)
         config = self.path / "config.yaml"
         if self.has_learned():
             refuse_other_config(read_config(config), as_tree(run), self.path)
@@ -135,14 +139,9 @@ def environment() -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: beside, synced, renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    """Write a file whole or not at all."""
+    with whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -159,19 +158,17 @@ def read_json(path: Path) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error}): was it edited or cut short?") from error
     if newer:
-        raise InputError(f"{path} has format {value['format']}; this version reads up to {FORMAT}: upgrade it")
+        raise NewerFormat(f"{path} has format {value['format']}; this version reads up to {FORMAT}: upgrade it")
     return value
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values, whole or not at all; by rank 0, and all wait. Collective."""
-    if distributed.is_first():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.tmp")
-        torch.save(state, beside)
-        sync(beside)
-        beside.replace(path)
-    distributed.barrier()
+    with distributed.together():
+        if distributed.is_first():
+            # Through a file of ours: torch's own hides the operating system's reason.
+            with whole(path) as beside, beside.open("wb") as file:
+                torch.save(state, file)
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -187,13 +184,9 @@ def read_state(path: Path) -> dict[str, Any]:
 
 def write_weights(path: Path, model: nn.Module) -> None:
     """Write a model's weights as safetensors, whole or not at all; by rank 0."""
-    if not distributed.is_first():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp")
-    save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, beside)
-    sync(beside)
-    beside.replace(path)
+    if distributed.is_first():
+        with whole(path) as beside:
+            save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, beside)
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -202,12 +195,3 @@ def load_weights(path: Path, model: nn.Module) -> None:
         model.load_state_dict(load_file(path))
     except Exception as error:
         raise InputError(f"{path} does not hold this model's weights: {str(error).splitlines()[0]}") from error
-
-
-def sync(path: Path) -> None:
-    """Have the operating system put a file on its disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

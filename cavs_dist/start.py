@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cavs_dist.config import as_tree, read_config
 from cavs_dist.errors import InputError
-from cavs_dist.run_folder import RunFolder, flatten, sync, write_json
+from cavs_dist.files import whole
+from cavs_dist.run_folder import RunFolder, flatten, write_json
 from cavs_dist.setting import Setting
 from cavs_dist.tasks.base import ModelRole
 
@@ -46,8 +47,6 @@ def adopt(start: RunFolder, folder: RunFolder, role: ModelRole) -> bool:
     if not source.exists():
         return False
     write_json(folder.product(0, f"{role}.json"), {"updates": 0})
-    beside = product.with_name(f".{product.name}.tmp")
-    shutil.copyfile(source, beside)
-    sync(beside)
-    beside.replace(product)
+    with whole(product) as beside:
+        shutil.copyfile(source, beside)
     return True

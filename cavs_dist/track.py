@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cavs_dist import distributed
 from cavs_dist.data.clip import IGNORED
+from cavs_dist.files import writing
 
 Scalar = float | int | str
 
@@ -51,7 +52,7 @@ class Track:
         self._update = resume_update or 0
         if not self._writes:
             return
-        path = folder / "metrics.jsonl"
+        self._path = path = folder / "metrics.jsonl"
         cut_after(path, resume_update)
         self._last = path.read_text(encoding="utf-8").rpartition("\n")[0].rpartition("\n")[2] if path.exists() else ""
         self._file = path.open("a", encoding="utf-8")
@@ -70,8 +71,9 @@ class Track:
         if line == self._last:
             return
         self._last = line
-        self._file.write(line + "\n")
-        self._file.flush()
+        with writing(self._path):
+            self._file.write(line + "\n")
+            self._file.flush()
         phase = f"{values['phase']}/" if "phase" in values else ""
         numbers = {key: value for key, value in values.items() if not isinstance(value, str) and key != "update"}
         self._log(lambda _: {phase + key: value for key, value in numbers.items()})

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
 from cavs_dist.data.augment import MEAN, STD
+from cavs_dist.files import whole
 from cavs_dist.metrics.continual import summarise
 from cavs_dist.models.attention import refuse_groups
 from cavs_dist.models.audio import EMBEDDING
@@ -88,10 +89,11 @@ class Segmentation(Task):
             prediction = model(batch).prediction()
         shape = (*batch.present.shape, *batch.labels.shape[1:])
         frames = batch.frames.float().cpu().numpy().transpose(0, 2, 3, 1) * STD + MEAN
-        np.savez_compressed(
-            path,
-            keys=np.array(batch.keys),
-            frames=(np.clip(frames, 0, 1) * 255).round().astype(np.uint8).reshape(*shape, 3),
-            truth=batch.labels.cpu().numpy().astype(np.uint8).reshape(shape),
-            prediction=prediction.cpu().numpy().astype(np.uint8).reshape(shape),
-        )
+        with whole(path) as beside, beside.open("wb") as file:
+            np.savez_compressed(
+                file,
+                keys=np.array(batch.keys),
+                frames=(np.clip(frames, 0, 1) * 255).round().astype(np.uint8).reshape(*shape, 3),
+                truth=batch.labels.cpu().numpy().astype(np.uint8).reshape(shape),
+                prediction=prediction.cpu().numpy().astype(np.uint8).reshape(shape),
+            )
