@@ -11,16 +11,13 @@ from torch import Tensor, nn
 from torch._C._distributed_c10d import HashStore
 
 from cavs_dist import distributed
+from cavs_dist.engine_files import FILES, FilesOnDisk, reading
 from cavs_dist.errors import InputError
+from cavs_dist.files import writing
 
-if not torch.cuda.is_available():
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed reads it when it is imported
-
-import deepspeed
-from deepspeed.runtime.checkpoint_engine import TorchCheckpointEngine
-from deepspeed.runtime.fp16.loss_scaler import LossScaler
-from deepspeed.runtime.zero.config import ZeroStageEnum
-from deepspeed.utils.tensor_fragment import fragment_address
+# After engine_files, which names the accelerator that DeepSpeed looks for when it is imported.
+import deepspeed  # isort: skip
+from deepspeed.runtime.zero.stage_1_and_2 import INITIAL_MICRO_STEP_ID  # isort: skip
 
 
 @dataclass(frozen=True)
@@ -101,20 +98,14 @@ def make_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.Optimiz
     return kind(parameters, lr=config.lr, weight_decay=config.weight_decay)
 
 
-class _CheckpointFiles(TorchCheckpointEngine):  # type: ignore[misc]
-    """DeepSpeed's own files, read without running what they hold."""
-
-    def load(self, path: str, map_location: Any = None) -> Any:
-        """Read a file of tensors, plain values, and the three kinds of DeepSpeed's that its optimizers save."""
-        with torch.serialization.safe_globals([LossScaler, ZeroStageEnum, fragment_address]):
-            return torch.load(path, map_location, weights_only=True)
-
-
 class Engine:
-    """A model in training. Everything here is collective."""
+    """A model in training. Everything here is collective.
+
+    zero: the ZeRO stage, by which the optimizer's state is cut.
+    """
 
     def __init__(self, model: nn.Module, engine: EngineConfig, optim: OptimConfig) -> None:
-        self.model = model
+        self.model, self.zero = model, engine.zero
         self._finite = torch.zeros((), device=distributed.device())
         self._hooks = [p.register_hook(self._watch) for p in model.parameters() if p.requires_grad]  # type: ignore[no-untyped-call]
         self._engine, *_ = deepspeed.initialize(
@@ -122,7 +113,7 @@ class Engine:
             optimizer=make_optimizer(optim, model),
             config=deepspeed_json(engine, optim, distributed.world_size()),
         )
-        self._engine.checkpoint_engine = _CheckpointFiles(self._engine._config)
+        self._engine._copy_recovery_script = lambda folder: None  # a program, in a folder of which nothing is to run
 
     def __call__(self, *inputs: Any) -> Any:
         """Run the model."""
@@ -148,19 +139,51 @@ class Engine:
         """Move the weights, if this was the update's last micro-batch."""
         self._engine.step()
 
-    def save(self, folder: Path) -> None:
-        """Save weights and optimizer into `folder`."""
-        self._engine.save_checkpoint(str(folder), tag="engine", save_latest=False)
+    def drop(self) -> None:
+        """Forget the update's gradients, in the place of its last `step`: neither weights nor moments move."""
+        if self.zero:
+            # What DeepSpeed does itself where a gradient overflows; its own test would miss a loss.
+            optimizer = self._engine.optimizer
+            optimizer.zero_grad(set_to_none=True)
+            optimizer._release_preflattened_grad_buffers()
+            optimizer.micro_step_id = INITIAL_MICRO_STEP_ID
+            for gradients in (optimizer.averaged_gradients, optimizer.all_grad_tensors):
+                gradients.update(dict.fromkeys(gradients))
+        else:
+            self._engine.zero_grad()
+        self._engine.micro_steps += 1
+
+    def save(self, folder: Path) -> list[Path]:
+        """Save weights and optimizer into `folder`, and return the files that this rank wrote, synced.
+
+        InputError on all ranks where the disk of one does not take them.
+        """
+        files = self._engine.checkpoint_engine = FilesOnDisk(self._engine._config)
+        with distributed.together():
+            if distributed.is_first():
+                with writing(folder):
+                    (folder / FILES).mkdir(parents=True, exist_ok=True)
+        self._engine.save_checkpoint(str(folder), tag=FILES, save_latest=False)
+        with distributed.together():
+            if files.problem:
+                raise InputError(files.problem)
+        return files.written
 
     def load(self, folder: Path) -> None:
-        """Load what `save` wrote, on as many ranks; InputError where it does not fit."""
+        """Load what `save` wrote, on as many ranks; InputError on all where it does not fit one."""
+        with distributed.together(), reading(folder) as link:
+            self._engine.load_checkpoint(str(link), tag=FILES)
+
+    def load_universal(self, folder: Path) -> None:
+        """Load what `universal.convert` made of a checkpoint, on any number of ranks."""
+        state = torch.load(folder / FILES / "mp_rank_00_model_states.pt", "cpu", weights_only=True)
+        self.model.load_state_dict(state["module"])  # DeepSpeed itself restores neither buffers nor frozen weights
+        config = self._engine._config
+        config.load_universal_checkpoint = True
         try:
-            self._engine.load_checkpoint(str(folder), tag="engine")
-        except Exception as error:
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise InputError(
-                f"{folder} cannot be read ({reason}): remove it to go on from an older checkpoint"
-            ) from error
+            self._engine.load_checkpoint(str(folder), tag=FILES)
+        finally:
+            config.load_universal_checkpoint = False
 
     def close(self) -> None:
         """Let go of the optimizer and the gradients, and leave the model."""

@@ -4,7 +4,7 @@ Every step leaves its product in the run folder, so a run that was cut off anywh
 taking over what is already there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
@@ -13,6 +13,7 @@ from cavs_dist.checkpoint import Checkpoints
 from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage
 from cavs_dist.engine import start_world
+from cavs_dist.files import writing
 from cavs_dist.fit import Fit
 from cavs_dist.judge import judge
 from cavs_dist.memory.memory import ExemplarMemory
@@ -24,7 +25,7 @@ from cavs_dist.run_folder import RunFolder, load_weights, read_json, read_state,
 from cavs_dist.setting import Setting, open_setting
 from cavs_dist.start import adopt, open_start
 from cavs_dist.tasks.base import ModelRole, evaluating
-from cavs_dist.track import Track
+from cavs_dist.track import Scalar, Track
 
 
 def train(run: Run) -> None:
@@ -42,7 +43,9 @@ class Trainer:
     def __init__(self, setting: Setting, start: RunFolder | None) -> None:
         self.setting, self.method, self.folder, self.start = setting, setting.method, setting.folder, start
         self.checkpoints = Checkpoints(self.folder.checkpoints, setting.run.train.checkpoints)
-        self.track = Track(self.folder.path, setting.run.track, as_tree(setting.run), resume_update=self.updates_kept())
+        kept = self.updates_kept()
+        with distributed.together(), writing(self.folder.path):
+            self.track = Track(self.folder.path, setting.run.track, as_tree(setting.run), resume_update=kept)
 
     def run(self) -> None:
         """Walk through the stages. Collective."""
@@ -69,7 +72,7 @@ class Trainer:
             pairs = counter.by_pair()
             exemplars = self.setting.memory_before(stage).classes if pairs else {}
             told = rehearsal_scalars(by_old_class(pairs), exemplars, pairs)
-            self.track.scalars({"event": "begin", "update": self.updates_made(), "stage": stage.index, **told})
+            self.tell({"event": "begin", "update": self.updates_made(), "stage": stage.index, **told})
             write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
         state = read_state(product)
         self.method.load_state_dict(state["method"])
@@ -89,9 +92,10 @@ class Trainer:
             )  # fmt: skip
             fit.train(self.track)
             method.end(stage, model, self.taught(stage))
-            write_json(self.folder.product(stage.index, f"{role}.json"), {"updates": fit.updates})
-            write_weights(product, model)
-            self.checkpoints.clear()
+            with distributed.together():
+                write_json(self.folder.product(stage.index, f"{role}.json"), {"updates": fit.updates})
+                write_weights(product, model)
+                self.checkpoints.clear()
         distributed.barrier()
         load_weights(product, model)
 
@@ -149,15 +153,22 @@ class Trainer:
         if stage.index > 0 or self.start is None:
             return False
         distributed.barrier()  # until every rank has seen that the weights are not there yet
-        done = adopt(self.start, self.folder, role) if distributed.is_first() else False
+        with distributed.together():
+            done = adopt(self.start, self.folder, role) if distributed.is_first() else False
         return bool(distributed.gather_objects(done)[0])
 
+    def tell(self, values: Mapping[str, Scalar]) -> None:
+        """Write a line of the track, on a disk that may not take it. Collective."""
+        with distributed.together():
+            self.track.scalars(values)
+
     def updates_kept(self) -> int:
-        """Return the updates that products and the newest checkpoint hold, from which a run goes on after a crash."""
-        newest = self.checkpoints.newest_position()
-        if newest is None or self.folder.product(newest.stage, f"{newest.role}.safetensors").exists():
-            return self.updates_made()
-        return self.updates_made() + newest.update
+        """Return the updates that products and the newest checkpoint hold, from which a run goes on. Collective."""
+        for stage, role in self.checkpoints.fits():
+            if not self.folder.product(stage, f"{role}.safetensors").exists():
+                newest = self.checkpoints.newest(stage, role)
+                return self.updates_made() + (newest[0].update if newest else 0)
+        return self.updates_made()
 
     def updates_made(self) -> int:
         """Return the updates of all fits that have left their product."""

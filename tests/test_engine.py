@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cavs_dist.engine import Engine, EngineConfig, OptimConfig, autocast, deepspeed_json, make_optimizer, start_world
+from cavs_dist.engine import (
+    Engine,
+    EngineConfig,
+    OptimConfig,
+    autocast,
+    deepspeed_json,
+    make_optimizer,
+    start_world,
+)
+from cavs_dist.engine_files import running_nothing
 from cavs_dist.errors import InputError
 
 STEPS = 3
@@ -83,6 +92,34 @@ def test_a_gradient_that_is_not_finite_is_seen_before_the_step(zero: int) -> Non
 
 
 @pytest.mark.parametrize("zero", [0, 1, 2])
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_an_update_that_is_dropped_might_never_have_been(zero: int, micro_batches: int, tmp_path: Path) -> None:
+    config, optim = EngineConfig(zero=zero, micro_batch=4 // micro_batches), OptimConfig(batch=4, lr=0.05, clip=0.1)
+    first, second, third = make_batches()
+    trained = []
+    for bad in (torch.full_like(second, torch.inf), None):
+        trained.append(make_model())
+        engine = Engine(trained[-1], config, optim)
+        update(engine, first, micro_batches)
+        if bad is not None:
+            for part in bad.chunk(micro_batches)[:-1]:
+                engine.backward(engine(part).square().mean())
+                engine.step()
+            engine.backward(engine(bad.chunk(micro_batches)[-1]).square().mean())
+            assert not engine.finite()
+            engine.drop()
+        update(engine, second, micro_batches)
+        engine.save(tmp_path / str(bad is None))
+        update(engine, third, micro_batches)
+        engine.close()
+    assert torch.equal(weights(trained[0]), weights(trained[1]))
+    with running_nothing():
+        for path in (tmp_path / "True").rglob("*.pt"):
+            states = [torch.load(tmp_path / name / path.relative_to(tmp_path / "True")) for name in ("True", "False")]
+            assert str(states[0]) == str(states[1])
+
+
+@pytest.mark.parametrize("zero", [0, 1, 2])
 def test_what_is_saved_goes_on_bit_for_bit(zero: int, tmp_path: Path) -> None:
     config, optim = EngineConfig(zero=zero), OptimConfig(batch=4, lr=0.05)
     first, second, third = make_batches()
@@ -99,6 +136,7 @@ def test_what_is_saved_goes_on_bit_for_bit(zero: int, tmp_path: Path) -> None:
     update(engine, third)
     engine.close()
     assert torch.equal(weights(whole), weights(resumed))
+    assert not list(tmp_path.rglob("*.py"))  # DeepSpeed would leave a program there
 
 
 def test_what_does_not_fit_or_runs_code_is_refused(tmp_path: Path) -> None:
