@@ -37,7 +37,8 @@ class TrainConfig:
     epochs: passes over a stage's clips, by the main model and by the twin. start: a run folder whose stage 0 this run
     takes over instead of training it. keep: a stage's last weights, or the best on validation clips (looked at after
     every epoch). checkpoint_every: updates between two checkpoints, 0 for none within a stage. checkpoints: how many
-    are kept.
+    are kept. on_nonfinite: what an update does whose loss or gradient is not finite; with `skip` it moves nothing.
+    nonfinite_budget: how many are skipped in the training of one model over a stage before the run ends.
     """
 
     epochs: int = 1
@@ -45,6 +46,8 @@ class TrainConfig:
     keep: Literal["last", "best"] = "last"
     checkpoint_every: int = 100
     checkpoints: int = 2
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    nonfinite_budget: int = 10
 
 
 @dataclass(frozen=True)

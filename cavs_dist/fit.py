@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,10 @@ from cavs_dist.curriculum import Stage
 from cavs_dist.data.batch import move
 from cavs_dist.data.stream import StageClips, Update, training_updates
 from cavs_dist.engine import Engine, autocast
-from cavs_dist.errors import InputError
 from cavs_dist.memory.online import OnlineCounts
 from cavs_dist.memory.rehearsal import rehearsal_scalars
 from cavs_dist.methods import Method
+from cavs_dist.nonfinite import NonFinite
 from cavs_dist.outputs import Batch, Outputs
 from cavs_dist.progress import progress
 from cavs_dist.randomness import keyed_hash
@@ -43,6 +44,7 @@ class Fit:
         self.before, self.validate = before, validate
         self.updates = run.train.epochs * clips.plan.epoch_length
         self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.nonfinite = NonFinite(run.train, Path(run.out) / "nonfinite.json", stage.index, role)
         self.waited = 0.0
         self.skipped = 0
 
@@ -53,8 +55,11 @@ class Fit:
         for update in self._read(first):
             lr = rate(self.run.optim, update.number, self.updates)
             terms = self._learn(update, lr)
-            if (update.number + 1) % self.run.track.every == 0 or update.number + 1 == self.updates:
-                track.scalars(self._line(update, terms, lr, time.monotonic() - start))
+            if self.online is not None:
+                self.online.close(update.number)
+            if line := self._line(update, terms, lr, time.monotonic() - start):
+                with distributed.together():
+                    track.scalars(line)
             self._keep_best(update.number + 1)
             if self.run.train.checkpoint_every and (update.number + 1) % self.run.train.checkpoint_every == 0:
                 self._save(update.number + 1)
@@ -81,13 +86,14 @@ class Fit:
             self.skipped += len(update.skipped)
             yield update
 
-    def _learn(self, update: Update, lr: float) -> dict[str, Tensor]:
-        """Make one update and return the loss terms that this rank saw."""
+    def _learn(self, update: Update, lr: float) -> dict[str, Tensor] | None:
+        """Make one update and return the loss terms that this rank saw, None if the update was left out."""
         rank = distributed.rank()
         torch.manual_seed(keyed_hash("update", self.run.seed, self.stage.index, self.role, update.number, rank) % 2**63)
         self.model.train()
         self.engine.set_rate(lr)
         totals: dict[str, Tensor] = {}
+        statistics = self._statistics()
         batches = weigh([move(batch, distributed.device()) for batch in update.batches])
         for number, batch in enumerate(batches):
             with autocast(self.run.engine):
@@ -98,11 +104,13 @@ class Fit:
             self.engine.backward(torch.stack([term.float() for term in terms.values()]).sum())
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0) + term.detach().float() / len(batches)
-            if number + 1 == len(batches):
-                self._refuse_nonfinite(update)
+            if number + 1 == len(batches) and not self.engine.finite():
+                keys = [key for batch in update.batches for key in batch.keys]
+                self.nonfinite.meet(update.number, keys, totals)
+                self.engine.drop()
+                self.model.load_state_dict(statistics, strict=False)
+                return None
             self.engine.step()
-        if self.online is not None:
-            self.online.close(update.number)
         return totals
 
     def _teach(self, batch: Batch) -> Outputs | None:
@@ -112,26 +120,26 @@ class Fit:
             outputs: Outputs = self.teacher(batch)
         return outputs
 
-    def _refuse_nonfinite(self, update: Update) -> None:
-        if not self.engine.finite():
-            keys = ", ".join(key for batch in update.batches for key in batch.keys)
-            raise InputError(
-                f"a loss or gradient of stage {self.stage.index}, {self.role}, update {update.number} is not finite "
-                f"(clips of rank {distributed.rank()}: {keys}); weights were not moved and the last checkpoint is "
-                "kept: lower optim.lr, set optim.clip, or look at these clips"
-            )
+    def _statistics(self) -> dict[str, Tensor]:
+        """Return a copy of the model's running statistics, which move before the loss is known, if they may go back."""
+        if self.run.train.on_nonfinite == "stop":
+            return {}
+        return {name: buffer.clone() for name, buffer in self.model.named_buffers()}
 
     def _line(
-        self, update: Update, terms: dict[str, Tensor], lr: float, seconds: float
+        self, update: Update, terms: dict[str, Tensor] | None, lr: float, seconds: float
     ) -> dict[str, float | int | str]:
-        """Describe an update for the track: loss terms are means over ranks. Collective."""
+        """Describe an update for the track, if it is its turn: loss terms are means over ranks. Collective."""
+        place = {"update": self.before + update.number + 1, "stage": self.stage.index, "phase": self.role}
+        if terms is None:
+            return {"event": "nonfinite", **place}
+        if (update.number + 1) % self.run.track.every and update.number + 1 < self.updates:
+            return {}
         mine = torch.stack([*terms.values(), torch.tensor(float(self.skipped), device=distributed.device())])
         *sums, skipped = distributed.sum_over_ranks(mine).tolist()
         losses = {f"loss/{name}": value / distributed.world_size() for name, value in zip(terms, sums, strict=True)}
         return {
-            "update": self.before + update.number + 1,
-            "stage": self.stage.index,
-            "phase": self.role,
+            **place,
             "epoch": update.number // self.clips.plan.epoch_length,
             "loss": sum(losses.values()),
             **losses,
@@ -160,7 +168,8 @@ class Fit:
         score, weights = self.best or (None, None)
         world, zero = distributed.world_size(), self.run.engine.zero
         rehearsal = {} if self.online is None else self.online.state(done)
-        position = Position(self.stage.index, self.role, done, world, zero, score, rehearsal)
+        skipped = self.nonfinite.skipped
+        position = Position(self.stage.index, self.role, done, world, zero, score, skipped, rehearsal)
         self.checkpoints.save(self.engine, position, weights)
 
     def _restore(self) -> int:
@@ -168,13 +177,8 @@ class Fit:
         if found is None:
             return 0
         position, path = found
-        if (position.world, position.zero) != (distributed.world_size(), self.run.engine.zero):
-            raise InputError(
-                f"{path} was written by {position.world} ranks with engine.zero={position.zero}, this is "
-                f"{distributed.world_size()} with {self.run.engine.zero}: go on as it was written, or remove {path} "
-                "to train this stage anew"
-            )
-        self.engine.load(path)
+        self.checkpoints.load(self.engine, position, path)
+        self.nonfinite.skipped = position.nonfinite
         if self.online is not None:
             self.online.load_state(position.rehearsal)
         weights = read_best(path)

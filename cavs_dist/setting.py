@@ -44,6 +44,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "optim.batch": (1, math.inf), "optim.lr": (0, math.inf), "optim.weight_decay": (0, math.inf),
     "optim.clip": (0, math.inf), "optim.warmup": (0, 1), "train.epochs": (1, math.inf),
     "train.checkpoint_every": (0, math.inf), "train.checkpoints": (1, math.inf),
+    "train.nonfinite_budget": (0, math.inf),
     "engine.micro_batch": (0, math.inf), "engine.threads": (0, math.inf), "evaluate.batch": (1, math.inf),
     "track.every": (1, math.inf),
 }  # fmt: skip

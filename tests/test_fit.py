@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from cavs_dist.checkpoint import Checkpoints, read_best
@@ -14,6 +15,7 @@ from cavs_dist.errors import InputError
 from cavs_dist.fit import weigh
 from cavs_dist.order import order_of_config
 from cavs_dist.outputs import Batch
+from cavs_dist.run_folder import read_json
 from cavs_dist.setting import open_setting
 from cavs_dist.trainer import train
 
@@ -63,10 +65,32 @@ def test_an_update_without_a_label_weighs_nothing() -> None:
     assert batch.frame_weight.sum().item() == pytest.approx(1)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_names_its_clips(tiny: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"stage 0, main, update 1 is not finite \(clips of rank 0: train-\d+, "):
-        train(load_run(tiny, [*SHORT, f"out={tmp_path / 'run'}", "optim.lr=1e20"]))
+def test_a_loss_that_is_not_finite_ends_the_run_and_writes_its_clips_down(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"loss \(segment\) of stage 0, main, update 1 is not finite .*nonfinite\.json"
+    ):
+        train(load_run(tiny, [*SHORT, f"out={tmp_path}", "optim.lr=1e20", "train.checkpoint_every=1"]))
+    (event,) = read_json(tmp_path / "nonfinite.json")["events"]
+    assert [len(rank["keys"]) for rank in event["ranks"]] == [4]
+    newest = Checkpoints(tmp_path / "checkpoints", 2).newest(0, "main")
+    assert newest is not None and newest[0].update == 1
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_what_is_not_finite_is_left_out_within_the_budget(tiny: str, tmp_path: Path) -> None:
+    run = [*SHORT, f"out={tmp_path}", "optim.lr=1e20", "train.checkpoint_every=1", "train.on_nonfinite=skip"]
+    with pytest.raises(InputError, match=r"and 3 updates of this fit were not, more than train\.nonfinite_budget=2"):
+        train(load_run(tiny, [*run, "train.nonfinite_budget=2"]))
+    newest = Checkpoints(tmp_path / "checkpoints", 2).newest(0, "main")
+    assert newest is not None and (newest[0].update, newest[0].nonfinite) == (3, 2)
+    train(load_run(tiny, run))  # a larger budget: it goes on, counting from 2
+    assert [event["update"] for event in read_json(tmp_path / "nonfinite.json")["events"]] == [1, 2, 3, 4, 5]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line.get("event"), line["update"]) for line in lines][:6] == [
+        *(("begin", 0), (None, 1)), *(("nonfinite", update) for update in (2, 3, 4, 5)),
+    ]  # fmt: skip
+    kept = load_file(tmp_path / "stages/0/main.safetensors")
+    assert all(value.isfinite().all() for value in kept.values())
 
 
 def test_the_best_weights_on_validation_are_kept(tiny: str, tmp_path: Path) -> None:
@@ -97,9 +121,7 @@ def test_the_best_weights_survive_a_crash(tiny: str, scenes: Path, tmp_path: Pat
         train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}", f"data.path={tmp_path / 'damaged'}"]))
     saved = Checkpoints(tmp_path / "crashed" / "checkpoints", 2).newest(0, "main")
     assert saved is not None and saved[0].best is not None and read_best(saved[1])
-    with pytest.raises(InputError, match=r"written by 1 ranks with engine\.zero=1, this is 1 with 2"):
-        train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}", "engine.zero=2"]))
-    train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}"]))
+    train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}", "engine.zero=2"]))  # cut anew on its way
     whole, crashed = ((tmp_path / name / "stages/0/main.safetensors").read_bytes() for name in ("whole", "crashed"))
     assert whole == crashed
     assert losses(tmp_path / "whole") == losses(tmp_path / "crashed")
