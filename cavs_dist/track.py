@@ -1,6 +1,5 @@
-"""What a run says while it runs: `metrics.jsonl` always, Weights & Biases when asked. Rank 0 writes."""
+"""What a run says while it runs: `metrics.jsonl` always, Weights & Biases and the history of clips when asked."""
 
-import itertools
 import json
 import math
 import sys
@@ -15,7 +14,9 @@ from numpy.typing import NDArray
 
 from cavs_dist import distributed
 from cavs_dist.data.clip import IGNORED
-from cavs_dist.files import writing
+from cavs_dist.history import ClipHistory
+from cavs_dist.log import Log
+from cavs_dist.outputs import Batch
 
 Scalar = float | int | str
 
@@ -26,7 +27,8 @@ class TrackConfig:
 
     wandb: `off`, `offline` (files below the run folder, sent later by `wandb sync`) or `online` (needs an account).
     project, name, group: as W&B shows the run; an empty name is the run folder's, an empty group is none.
-    every: updates between two lines of training scalars.
+    every: updates between two lines of training scalars. clips: whether every rank tells the keys of the clips that it
+    trains on, in `clips/rank-<r>.jsonl`, an update a line.
     """
 
     wandb: Literal["off", "offline", "online"] = "off"
@@ -34,10 +36,11 @@ class TrackConfig:
     name: str = ""
     group: str = ""
     every: int = 10
+    clips: bool = False
 
 
 class Track:
-    """The log of one run folder; on every rank but the first, all of it does nothing.
+    """The log of one run folder; on every rank but the first, all of it but `clips` does nothing.
 
     A failure of W&B never stops a run: it is said once, and `metrics.jsonl` goes on alone. A folder is one W&B run
     however often it is resumed; W&B keeps what was logged between the restored update and the crash, the file does not.
@@ -50,33 +53,32 @@ class Track:
         self._writes = distributed.is_first()
         self._run: Any = None
         self._update = resume_update or 0
+        self._history = ClipHistory(folder, resume_update) if config.clips else None
         if not self._writes:
             return
-        self._path = path = folder / "metrics.jsonl"
-        cut_after(path, resume_update)
-        self._last = path.read_text(encoding="utf-8").rpartition("\n")[0].rpartition("\n")[2] if path.exists() else ""
-        self._file = path.open("a", encoding="utf-8")
+        self._metrics = Log(folder / "metrics.jsonl", resume_update)
         if config.wandb != "off":
             self._wandb(lambda: self._start(folder, config, run_config))
 
     def scalars(self, values: Mapping[str, Scalar]) -> None:
         """Write one line now; W&B gets the numbers, named `phase/key`, over the latest `update`.
 
-        A line that is the file's last already is not written again: a crash came between it and what it tells of.
+        An event that was told just before a crash is not told again.
         """
         if not self._writes:
             return
         self._update = int(values.get("update", self._update))
-        line = json.dumps({key: _finite(value) for key, value in values.items()}, allow_nan=False)
-        if line == self._last:
+        if not self._metrics.write({key: _finite(value) for key, value in values.items()}):
             return
-        self._last = line
-        with writing(self._path):
-            self._file.write(line + "\n")
-            self._file.flush()
         phase = f"{values['phase']}/" if "phase" in values else ""
         numbers = {key: value for key, value in values.items() if not isinstance(value, str) and key != "update"}
         self._log(lambda _: {phase + key: value for key, value in numbers.items()})
+
+    def clips(self, stage: int, phase: str, update: int, batches: Sequence[Batch]) -> None:
+        """Tell which clips this rank took in an update, if that is asked for. Collective."""
+        if self._history is not None:
+            with distributed.together():
+                self._history.add(stage, phase, update, batches)
 
     def masks(
         self,
@@ -115,10 +117,12 @@ class Track:
         self._log(lambda wandb: {name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
 
     def close(self) -> None:
-        """Finish both logs; W&B's file is whole only after this."""
+        """Finish all logs; W&B's file is whole only after this."""
+        if self._history is not None:
+            self._history.close()
         if not self._writes:
             return
-        self._file.close()
+        self._metrics.close()
         if self._run is not None:
             self._wandb(self._finish)
 
@@ -172,24 +176,6 @@ class Track:
         except Exception as error:
             self._run = None
             print(f"warning: W&B failed ({error}); from here on only metrics.jsonl is written", file=sys.stderr)
-
-
-def cut_after(path: Path, update: int | None) -> None:
-    """Keep the lines of `path` until one of a later update, or a torn one (None: keep nothing)."""
-    text = path.read_text(encoding="utf-8", errors="replace") if update is not None and path.exists() else ""
-    last = update or 0
-    kept = itertools.takewhile(lambda line: line.endswith("\n") and _update_of(line) <= last, text.splitlines(True))
-    new = path.with_name(path.name + ".new")
-    new.write_text("".join(kept), encoding="utf-8")
-    new.replace(path)
-
-
-def _update_of(line: str) -> float:
-    """Return a line's update; minus infinity for a line without one, infinity for one that is no JSON object."""
-    try:
-        return float(json.loads(line).get("update", -math.inf))
-    except (ValueError, AttributeError, TypeError):
-        return math.inf
 
 
 def _finite(value: Scalar) -> Scalar | None:

@@ -45,24 +45,6 @@ def test_a_line_is_in_the_file_at_once_and_is_json_even_when_the_loss_is_not_fin
     track.close()
 
 
-def test_resuming_cuts_what_the_restored_state_does_not_know(tmp_path: Path) -> None:
-    write(tmp_path, range(1, 6), None)
-    write(tmp_path, range(4, 5), resume_update=3)
-    assert [line["update"] for line in lines(tmp_path)] == [1, 2, 3, 4]
-    write(tmp_path, range(1, 2), resume_update=None)
-    assert [line["update"] for line in lines(tmp_path)] == [1]
-
-
-def test_an_event_stays_with_the_update_before_it_and_a_torn_line_goes(tmp_path: Path) -> None:
-    text = '{"update": 1}\n{"event": "saved"}\n{"update": 2}\n{"event": "evaluated"}\n{"upd'
-    (tmp_path / "metrics.jsonl").write_text(text)
-    write(tmp_path, range(0), resume_update=1)
-    assert lines(tmp_path) == [{"update": 1}, {"event": "saved"}]
-    (tmp_path / "metrics.jsonl").write_text(text)
-    write(tmp_path, range(0), resume_update=9)
-    assert len(lines(tmp_path)) == 4
-
-
 def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "rank", lambda: 1)
     write(tmp_path, range(1, 3), None, OFFLINE)
