@@ -1,4 +1,4 @@
-"""Two ranks under torchrun: what is equal to one process, and how nearly."""
+"""Ranks under torchrun: what is equal to one process, and how nearly."""
 
 import json
 import subprocess
@@ -26,16 +26,43 @@ def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in read if "loss" in line]
 
 
-def test_two_ranks_learn_what_one_does(start: Start, tiny: str, tmp_path: Path) -> None:
-    # At the paper's rate: the first slopes of POD, between two almost equal models, make large steps of rounding.
-    process = start("train", tiny, f"out={tmp_path / 'two'}", "optim.lr=1e-4", ranks=2)
-    train(load_run(tiny, [f"out={tmp_path / 'one'}", "optim.lr=1e-4"]))
-    code, said = finish(process)
+def slots(folder: Path, ranks: int) -> list[list[str]]:
+    """The clips of every update in the order of their slots, as the ranks say that they were."""
+    files = [(folder / f"clips/rank-{rank}.jsonl").read_text().splitlines() for rank in range(ranks)]
+    updates = zip(*(map(json.loads, lines) for lines in files), strict=True)
+    return [
+        [
+            key
+            for kind in ("keys", "exemplars")
+            for turn in zip(*(part[kind] for part in parts), strict=True)
+            for key in turn
+        ]
+        for parts in updates
+    ]
+
+
+# At the paper's rate: the first slopes of POD, between two almost equal models, make large steps of rounding.
+WORLD = ["optim.lr=1e-4", "optim.batch=8", "track.clips=true", "train.epochs=5"]
+WORLD += ["rehearse.count=online", "rehearse.every=2", "rehearse.lag=2"]
+
+
+@pytest.fixture(scope="module")
+def alone(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    train(load_run(tiny, [f"out={folder}", *WORLD]))
+    return folder
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_learn_what_one_does(start: Start, tiny: str, alone: Path, tmp_path: Path, ranks: int) -> None:
+    code, said = finish(start("train", tiny, f"out={tmp_path}", *WORLD, ranks=ranks))
     assert code == 0, said
-    assert json.loads((tmp_path / "two/environment.json").read_text())["ranks"] == 2
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert len(one) == len(two) == 26
-    assert two[:20] == pytest.approx(one[:20], rel=1e-4)
+    assert json.loads((tmp_path / "environment.json").read_text())["ranks"] == ranks
+    assert len(losses(tmp_path)) == len(losses(alone)) > 20
+    assert losses(tmp_path)[:20] == pytest.approx(losses(alone)[:20], rel=1e-4)
+    known = slots(alone, 1)
+    assert slots(tmp_path, ranks)[:20] == known[:20]
+    assert all(len(update) == 8 for update in known)
 
 
 def test_two_ranks_count_collisions_and_choose_exemplars_as_one_does(
