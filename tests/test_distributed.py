@@ -19,6 +19,8 @@ def test_alone() -> None:
     assert distributed.start_sum(values)().equal(values)
     assert distributed.largest_over_ranks(7) == 7
     assert distributed.gather_rows(values).equal(values)
+    with pytest.raises(InputError, match="alone"), distributed.together():
+        raise InputError("alone")
     assert distributed.device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -40,6 +42,14 @@ def rank_of_two(rank: int, folder: str) -> None:
         distributed.refuse_unequal(f"rank {rank}'s".encode(), "memory")
     except InputError as error:
         found.append(str(error))
+    try:
+        with distributed.together():
+            if rank == 1:
+                raise InputError("one rank's trouble")
+    except InputError as error:
+        found.append(str(error))
+    with distributed.together():
+        pass
     distributed.barrier()
     torch.save(found, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
@@ -49,9 +59,10 @@ def rank_of_two(rank: int, folder: str) -> None:
 def test_two_ranks(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
     for rank in range(2):
-        who, total, kept, gathered, later, largest, behind, rows, refusal = torch.load(tmp_path / f"{rank}.pt")
+        who, total, kept, gathered, later, largest, behind, rows, refusal, trouble = torch.load(tmp_path / f"{rank}.pt")
         assert who == (rank, 2, rank == 0)
         assert total == later == [[3] * 3] * 2 and kept == [[rank + 1] * 3] * 2
         assert largest == 6 and behind == [[2 - rank] * 3] * 2 and rows == [[2] * 3] * 2
         assert gathered == ["from 0", "from 1"]
         assert refusal.startswith("the memory differs between ranks: ranks [1] do not hold what rank 0 holds")
+        assert trouble == "one rank's trouble"

@@ -1,8 +1,7 @@
 import errno
 import os
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,8 @@ from safetensors.torch import save_file
 from cavs_dist.errors import InputError
 from cavs_dist.files import disk_error, whole, writing
 
+RoomFor = Callable[[int], AbstractContextManager[None]]
 MUCH = torch.zeros(100_000)
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size` bytes: to a writer, that is a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def save_through_a_file(path: Path) -> None:
@@ -52,7 +41,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(writer: str, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(writer: str, room_for: RoomFor, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("before")
     with room_for(100_000), pytest.raises(InputError, match=r"file cannot be written: .*; free some space and run the"):  # noqa: SIM117
