@@ -1,13 +1,15 @@
-"""The command line. What is wrong with what the user gave is one sentence and exit code 2."""
+"""The command line. What is wrong with what the user gave is one sentence and exit code 2; a stop asked for is 75."""
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, NoReturn, Optional
 
 import typer
 from rich.console import Console
 
-from cavs_dist.errors import InputError
+from cavs_dist import stop
+from cavs_dist.errors import InputError, Interrupted
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
@@ -73,7 +75,7 @@ def show_command(config: Config, overrides: Overrides = None) -> None:
 
 
 def main() -> None:
-    """Run the command line; exit code 2 with one sentence for what the user can mend."""
+    """Run the command line; exit code 2 with one sentence for what the user can mend, 75 where the run was stopped."""
     from cavs_dist.cli_data import app as data
 
     app.add_typer(data, name="data")
@@ -85,3 +87,19 @@ def main() -> None:
     except OSError as error:
         print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as interrupted:
+        _leave(interrupted)
+
+
+def _leave(interrupted: Interrupted) -> NoReturn:
+    """Exit with the code that asks for the same command again."""
+    from cavs_dist import distributed
+
+    if distributed.is_first():
+        print(interrupted, file=sys.stderr)
+    if distributed.world_size() > 1:
+        # A process group that other ranks have left aborts the interpreter's own end.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(stop.EXIT_CODE)
+    sys.exit(stop.EXIT_CODE)

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from cavs_dist.errors import InputError
+from cavs_dist.pulse import waiting
 
 
 def rank() -> int:
@@ -37,7 +38,8 @@ def device() -> torch.device:
 def barrier() -> None:
     """Wait for all ranks. Collective."""
     if dist.is_initialized():
-        dist.barrier()
+        with waiting():
+            dist.barrier()
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
@@ -45,7 +47,8 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     if not dist.is_initialized():
         return values
     total = values.detach().clone()
-    dist.all_reduce(total)
+    with waiting():
+        dist.all_reduce(total)
     return total
 
 
@@ -56,7 +59,8 @@ def start_sum(values: Tensor) -> Callable[[], Tensor]:
 
     def wait() -> Tensor:
         if work is not None:
-            work.wait()
+            with waiting():
+                work.wait()
         return total
 
     return wait
@@ -67,7 +71,8 @@ def largest_over_ranks(value: int) -> int:
     if not dist.is_initialized():
         return value
     largest = torch.tensor(value, device=device())
-    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    with waiting():
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
     return int(largest)
 
 
@@ -76,8 +81,9 @@ def shift(values: Tensor, distance: int) -> Tensor:
     received = torch.empty_like(values)
     ahead, behind = (rank() + distance) % world_size(), (rank() - distance) % world_size()
     both = [dist.P2POp(dist.isend, values.contiguous(), ahead), dist.P2POp(dist.irecv, received, behind)]
-    for work in dist.batch_isend_irecv(both):
-        work.wait()
+    with waiting():
+        for work in dist.batch_isend_irecv(both):
+            work.wait()
     return received
 
 
@@ -86,8 +92,9 @@ def send_and_receive(messages: Mapping[int, Tensor], lengths: Mapping[int, int])
     received = {rank: torch.empty(length, dtype=torch.uint8, device=device()) for rank, length in lengths.items()}
     both = [dist.P2POp(dist.isend, message, rank) for rank, message in messages.items()]
     both += [dist.P2POp(dist.irecv, message, rank) for rank, message in received.items()]
-    for work in dist.batch_isend_irecv(both) if both else ():
-        work.wait()
+    with waiting():
+        for work in dist.batch_isend_irecv(both) if both else ():
+            work.wait()
     return received
 
 
@@ -98,9 +105,10 @@ def gather_rows(rows: Tensor) -> Tensor:
     most = largest_over_ranks(len(rows))
     padded = torch.cat((rows, rows.new_zeros(most - len(rows), *rows.shape[1:])))
     lengths = [torch.zeros((), dtype=torch.int64, device=rows.device) for _ in range(world_size())]
-    dist.all_gather(lengths, torch.tensor(len(rows), device=rows.device))
     parts = [torch.empty_like(padded) for _ in range(world_size())]
-    dist.all_gather(parts, padded)
+    with waiting():
+        dist.all_gather(lengths, torch.tensor(len(rows), device=rows.device))
+        dist.all_gather(parts, padded)
     return torch.cat([part[: int(length)] for part, length in zip(parts, lengths, strict=True)])
 
 
@@ -109,7 +117,8 @@ def gather_objects(value: Any) -> list[Any]:
     if not dist.is_initialized():
         return [value]
     values: list[Any] = [None] * world_size()
-    dist.all_gather_object(values, value)
+    with waiting():
+        dist.all_gather_object(values, value)
     return values
 
 

@@ -1,8 +1,10 @@
 """DeepSpeed, behind five verbs: forward, backward, step, save, load. One process on a CPU is a run like any other."""
 
 import gc
+import math
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,14 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch._C._distributed_c10d import HashStore
 
-from cavs_dist import distributed
+from cavs_dist import distributed, stop
 from cavs_dist.engine_files import FILES, FilesOnDisk, reading
 from cavs_dist.errors import InputError
 from cavs_dist.files import writing
+from cavs_dist.pulse import waiting
 
 # After engine_files, which names the accelerator that DeepSpeed looks for when it is imported.
 import deepspeed  # isort: skip
 from deepspeed.runtime.zero.stage_1_and_2 import INITIAL_MICRO_STEP_ID  # isort: skip
+
+LEAST_TIMEOUT = 120.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,16 @@ class EngineConfig:
 
     zero: what is split over ranks: 0 nothing, 1 the optimizer's state, 2 and the gradients. precision: of the model's
     arithmetic, `auto` is bf16 on GPUs and fp32 on CPUs. micro_batch: clips over all ranks that go through the model at
-    once, 0 for the whole update. threads: CPU threads of a rank, 0 leaves torch's choice.
+    once, 0 for the whole update. threads: CPU threads of a rank, 0 leaves torch's choice. patience: seconds without a
+    sign of life after which a rank counts as lost, and the others end; one that waits for others that move may wait
+    three times as long.
     """
 
     zero: Literal[0, 1, 2] = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     micro_batch: int = 0
     threads: int = 0
+    patience: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,9 @@ def start_world(config: EngineConfig) -> None:
         )
     if torch.cuda.is_available():
         torch.cuda.set_device(distributed.device())
-    deepspeed.init_distributed("nccl" if torch.cuda.is_available() else "gloo", verbose=False)
+    # The last resort, for what the watchdog does not see; also what ranks may be apart in their start.
+    timeout = timedelta(seconds=max(LEAST_TIMEOUT, 3 * config.patience))
+    deepspeed.init_distributed("nccl" if torch.cuda.is_available() else "gloo", verbose=False, timeout=timeout)
 
 
 def deepspeed_json(engine: EngineConfig, optim: OptimConfig, world: int) -> dict[str, Any]:
@@ -101,18 +111,22 @@ def make_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.Optimiz
 class Engine:
     """A model in training. Everything here is collective.
 
-    zero: the ZeRO stage, by which the optimizer's state is cut.
+    zero: the ZeRO stage, by which the optimizer's state is cut. stopped_by: the signal that asked any rank to stop, as
+    `finite` last found out; empty if none did.
     """
+
+    stopped_by = ""
 
     def __init__(self, model: nn.Module, engine: EngineConfig, optim: OptimConfig) -> None:
         self.model, self.zero = model, engine.zero
         self._finite = torch.zeros((), device=distributed.device())
         self._hooks = [p.register_hook(self._watch) for p in model.parameters() if p.requires_grad]  # type: ignore[no-untyped-call]
-        self._engine, *_ = deepspeed.initialize(
-            model=model,
-            optimizer=make_optimizer(optim, model),
-            config=deepspeed_json(engine, optim, distributed.world_size()),
-        )
+        with waiting():
+            self._engine, *_ = deepspeed.initialize(
+                model=model,
+                optimizer=make_optimizer(optim, model),
+                config=deepspeed_json(engine, optim, distributed.world_size()),
+            )
         self._engine._copy_recovery_script = lambda folder: None  # a program, in a folder of which nothing is to run
 
     def __call__(self, *inputs: Any) -> Any:
@@ -127,17 +141,22 @@ class Engine:
     def backward(self, loss: Tensor) -> None:
         """Add the micro-batch's gradients."""
         self._finite += loss.detach() * 0
-        self._engine.backward(loss)
+        with waiting():
+            self._engine.backward(loss)
 
     def finite(self) -> bool:
         """Tell, before the step, whether every loss and gradient of the update was finite on every rank."""
-        verdict = distributed.sum_over_ranks(self._finite).isfinite().item()
+        asked = torch.tensor(stop.counts(), dtype=self._finite.dtype, device=self._finite.device)
+        with waiting():
+            finite, *sums = distributed.sum_over_ranks(torch.cat([self._finite[None], asked])).tolist()
         self._finite.zero_()
-        return bool(verdict)
+        self.stopped_by = stop.told(sums)
+        return math.isfinite(finite)
 
     def step(self) -> None:
         """Move the weights, if this was the update's last micro-batch."""
-        self._engine.step()
+        with waiting():
+            self._engine.step()
 
     def drop(self) -> None:
         """Forget the update's gradients, in the place of its last `step`: neither weights nor moments move."""
@@ -163,7 +182,8 @@ class Engine:
             if distributed.is_first():
                 with writing(folder):
                     (folder / FILES).mkdir(parents=True, exist_ok=True)
-        self._engine.save_checkpoint(str(folder), tag=FILES, save_latest=False)
+        with waiting():
+            self._engine.save_checkpoint(str(folder), tag=FILES, save_latest=False)
         with distributed.together():
             if files.problem:
                 raise InputError(files.problem)
@@ -171,7 +191,7 @@ class Engine:
 
     def load(self, folder: Path) -> None:
         """Load what `save` wrote, on as many ranks; InputError on all where it does not fit one."""
-        with distributed.together(), reading(folder) as link:
+        with distributed.together(), reading(folder) as link, waiting():
             self._engine.load_checkpoint(str(link), tag=FILES)
 
     def load_universal(self, folder: Path) -> None:
@@ -181,7 +201,8 @@ class Engine:
         config = self._engine._config
         config.load_universal_checkpoint = True
         try:
-            self._engine.load_checkpoint(str(folder), tag=FILES)
+            with waiting():
+                self._engine.load_checkpoint(str(folder), tag=FILES)
         finally:
             config.load_universal_checkpoint = False
 

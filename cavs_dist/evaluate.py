@@ -15,6 +15,7 @@ from cavs_dist.engine import start_world
 from cavs_dist.errors import InputError
 from cavs_dist.run_folder import write_text
 from cavs_dist.setting import Setting, open_setting
+from cavs_dist.watchdog import watching
 
 
 def evaluate(folder: Path, split: str, batch: int, out: Path | None, console: Console) -> None:
@@ -24,7 +25,8 @@ def evaluate(folder: Path, split: str, batch: int, out: Path | None, console: Co
     overrides = [f"out={folder}"] + ([f"evaluate.batch={batch}"] if batch else [])
     setting = open_setting(load_run(str(folder / "config.yaml"), overrides))
     start_world(setting.run.engine)
-    records = judge_kept(setting, split)
+    with watching(setting.run.engine.patience):
+        records = judge_kept(setting, split)
     if distributed.is_first():
         console.print(_table([record["metrics"] for record in records]))
         if out is not None:

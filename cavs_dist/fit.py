@@ -8,19 +8,21 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cavs_dist import distributed
+from cavs_dist import distributed, stop
 from cavs_dist.checkpoint import Checkpoints, Position, read_best
 from cavs_dist.config import Run
 from cavs_dist.curriculum import Stage
 from cavs_dist.data.batch import move
 from cavs_dist.data.stream import StageClips, Update, training_updates
 from cavs_dist.engine import Engine, autocast
+from cavs_dist.errors import Interrupted
 from cavs_dist.memory.online import OnlineCounts
 from cavs_dist.memory.rehearsal import rehearsal_scalars
 from cavs_dist.methods import Method
 from cavs_dist.nonfinite import NonFinite
 from cavs_dist.outputs import Batch, Outputs
 from cavs_dist.progress import progress
+from cavs_dist.pulse import mark
 from cavs_dist.randomness import keyed_hash
 from cavs_dist.schedule import rate
 from cavs_dist.tasks.base import ModelRole
@@ -49,10 +51,14 @@ class Fit:
         self.skipped = 0
 
     def train(self, track: Track) -> None:
-        """Train the model to the weights that are kept, from the newest checkpoint on. Collective."""
+        """Train the model to the weights that are kept, from the newest checkpoint on. Collective.
+
+        Raises Interrupted, after a save, on all ranks where one was asked to stop.
+        """
         self.engine = Engine(self.model, self.run.engine, self.run.optim)
         first, start = self._restore(), time.monotonic()
         for update in self._read(first):
+            mark(f"stage {self.stage.index}, {self.role}, update {update.number + 1}")
             lr = rate(self.run.optim, update.number, self.updates)
             terms = self._learn(update, lr)
             if self.online is not None:
@@ -62,8 +68,12 @@ class Fit:
                 with distributed.together():
                     track.scalars(line)
             self._keep_best(update.number + 1)
-            if self.run.train.checkpoint_every and (update.number + 1) % self.run.train.checkpoint_every == 0:
+            every = self.run.train.checkpoint_every
+            if self.engine.stopped_by or (every and (update.number + 1) % every == 0):
                 self._save(update.number + 1)
+            if self.engine.stopped_by:
+                place = f"update {update.number + 1} of stage {self.stage.index}, {self.role}"
+                raise Interrupted(f"stopped by {self.engine.stopped_by} after {place}; {stop.AGAIN}")
         self.engine.close()
         if self.best is not None:
             self.model.load_state_dict(self.best[1])

@@ -26,6 +26,7 @@ from cavs_dist.methods import METHODS, Method
 from cavs_dist.models.heads import HeadInit
 from cavs_dist.outputs import Batch
 from cavs_dist.progress import progress
+from cavs_dist.pulse import mark
 from cavs_dist.run_folder import RunFolder, flatten, load_weights, read_json
 from cavs_dist.tasks import TASKS
 from cavs_dist.tasks.base import LabelRole, ModelRole, Task
@@ -45,8 +46,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "optim.clip": (0, math.inf), "optim.warmup": (0, 1), "train.epochs": (1, math.inf),
     "train.checkpoint_every": (0, math.inf), "train.checkpoints": (1, math.inf),
     "train.nonfinite_budget": (0, math.inf),
-    "engine.micro_batch": (0, math.inf), "engine.threads": (0, math.inf), "evaluate.batch": (1, math.inf),
-    "track.every": (1, math.inf),
+    "engine.micro_batch": (0, math.inf), "engine.threads": (0, math.inf), "engine.patience": (1, math.inf),
+    "evaluate.batch": (1, math.inf), "track.every": (1, math.inf),
 }  # fmt: skip
 
 
@@ -168,6 +169,7 @@ class Setting:
         mine = sum(len(clips[start : start + size]) for start in range(rank * size, len(clips), world * size))
         quiet = not distributed.is_first()
         for batch in progress(batches, what, mine, quiet=quiet, amount=lambda batch: len(batch.keys)):
+            mark(what)
             yield move(batch, distributed.device())
 
     def clip_by_clip(self, clips: Sequence[ClipEntry], stage: Stage, role: LabelRole, what: str) -> Iterator[Batch]:
@@ -176,7 +178,9 @@ class Setting:
         For products of other shapes round otherwise: a metric then does not depend on `evaluate.batch` either.
         """
         for batch in self.batches(clips, stage, role, what):
-            yield from one_by_one(batch)
+            for clip in one_by_one(batch):
+                mark(what)
+                yield clip
 
     def fresh_model(self, role: ModelRole, stage: Stage) -> nn.Module:
         """Build a model with the heads of all stages so far, untrained."""

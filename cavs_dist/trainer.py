@@ -5,6 +5,8 @@ taking over what is already there.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from torch import nn
 
@@ -13,6 +15,7 @@ from cavs_dist.checkpoint import Checkpoints
 from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage
 from cavs_dist.engine import start_world
+from cavs_dist.errors import Interrupted
 from cavs_dist.files import writing
 from cavs_dist.fit import Fit
 from cavs_dist.judge import judge
@@ -21,20 +24,46 @@ from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, rehearsal
 from cavs_dist.methods import Method, plain
 from cavs_dist.outputs import Batch, Outputs
 from cavs_dist.remember import remember, wants_hearing_twin, wants_memory, wants_twin
-from cavs_dist.run_folder import RunFolder, load_weights, read_json, read_state, write_json, write_state, write_weights
+from cavs_dist.run_folder import (
+    RunFolder,
+    load_weights,
+    read_json,
+    read_state,
+    write_json,
+    write_state,
+    write_text,
+    write_weights,
+)
 from cavs_dist.setting import Setting, open_setting
 from cavs_dist.start import adopt, open_start
+from cavs_dist.stop import deferring, listening
 from cavs_dist.tasks.base import ModelRole, evaluating
 from cavs_dist.track import Scalar, Track
+from cavs_dist.watchdog import watching
+
+STOPPED = "stopped.txt"  # in a run folder: the run was asked to stop, and the same command goes on
 
 
 def train(run: Run) -> None:
-    """Train, or go on where an earlier process of the same run was cut off. Collective."""
+    """Train, or go on where an earlier process of the same run was cut off. Collective.
+
+    Raises Interrupted where a signal asked any rank to stop, and leaves word of it in the run folder.
+    """
     start_world(run.engine)
-    setting = open_setting(run)
-    start = open_start(setting)
-    with setting.folder.claimed(run, setting.train.digest):
-        Trainer(setting, start).run()
+    word = Path(run.out) / STOPPED
+    try:
+        with listening(), watching(run.engine.patience):
+            setting = open_setting(run)
+            start = open_start(setting)
+            with setting.folder.claimed(run, setting.train.digest):
+                if distributed.is_first():
+                    word.unlink(missing_ok=True)
+                Trainer(setting, start).run()
+    except Interrupted as stop:
+        if distributed.is_first():
+            with suppress(OSError):  # it is but a help: the exit code says the same
+                write_text(word, f"{stop}\n")
+        raise
 
 
 class Trainer:
@@ -49,12 +78,16 @@ class Trainer:
 
     def run(self) -> None:
         """Walk through the stages. Collective."""
-        for stage in self.setting.stages:
-            model = self.setting.grown_model("main", stage, self.method.head, self.method.restart)
-            extra = self.begin(stage, model)
-            self.fit("main", stage, model, self.method, extra)
-            self.evaluate(stage, model)
-            self.remember(stage, model)
+        try:
+            for stage in self.setting.stages:
+                model = self.setting.grown_model("main", stage, self.method.head, self.method.restart)
+                extra = self.begin(stage, model)
+                self.fit("main", stage, model, self.method, extra)
+                self.evaluate(stage, model)
+                self.remember(stage, model)
+        except Interrupted:
+            self.track.close()
+            raise
         self.track.close()
 
     def begin(self, stage: Stage, model: nn.Module) -> dict[str, int]:
@@ -78,6 +111,7 @@ class Trainer:
         self.method.load_state_dict(state["method"])
         return by_old_class(state["pairs"])
 
+    @deferring()
     def fit(self, role: ModelRole, stage: Stage, model: nn.Module, method: Method, extra: dict[str, int]) -> None:
         """Bring `model` to the weights that are kept after the stage, by training unless they are already there."""
         product = self.folder.product(stage.index, f"{role}.safetensors")

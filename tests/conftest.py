@@ -2,6 +2,7 @@
 
 import os
 import resource
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -86,6 +87,47 @@ def finished(tiny: str, shaken: Path, tmp_path_factory: pytest.TempPathFactory) 
 
     folder = tmp_path_factory.mktemp("finished") / "run"
     train(load_run(tiny, [f"out={folder}", f"train.start={shaken}"]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def start_two() -> Callable[..., "list[subprocess.Popen[str]]"]:
+    """Start `cavs-dist *args` as ranks 0 and 1 without torchrun, which would end one when the other ends."""
+
+    def start_two(*args: str | Path) -> "list[subprocess.Popen[str]]":
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        command, pipe = [sys.executable, "-m", "cavs_dist", *map(str, args)], subprocess.PIPE
+        return [
+            subprocess.Popen(
+                command,
+                env=os.environ | world | {"RANK": rank, "LOCAL_RANK": rank},
+                stdout=pipe,
+                stderr=pipe,
+                text=True,
+            )
+            for rank in ("0", "1")
+        ]
+
+    return start_two
+
+
+@pytest.fixture(scope="session")
+def finished_by_two(
+    start_two: Callable[..., "list[subprocess.Popen[str]]"],
+    tiny: str,
+    shaken: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The folder of the same run as `finished`, by two ranks."""
+    folder = tmp_path_factory.mktemp("finished_by_two") / "run"
+    ended = [
+        (process.communicate(timeout=180), process.returncode)
+        for process in start_two("train", tiny, f"out={folder}", f"train.start={shaken}")
+    ]
+    assert [code for _, code in ended] == [0, 0], ended
     return folder
 
 

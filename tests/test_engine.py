@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cavs_dist import stop
 from cavs_dist.engine import (
     Engine,
     EngineConfig,
@@ -89,6 +90,17 @@ def test_a_gradient_that_is_not_finite_is_seen_before_the_step(zero: int) -> Non
     assert not engine.finite()
     engine.close()
     assert weights(model).isfinite().all()
+
+
+def test_a_stop_is_learned_of_with_the_update_and_forgotten_with_its_cause() -> None:
+    engine = Engine(make_model(), EngineConfig(), OptimConfig(batch=4))
+    first, second, _ = make_batches()
+    assert update(engine, first) and engine.stopped_by == ""
+    with stop.listening():
+        stop.ask("SIGUSR1")
+        assert update(engine, second) and engine.stopped_by == "SIGUSR1"
+    assert update(engine, first) and engine.stopped_by == ""
+    engine.close()
 
 
 @pytest.mark.parametrize("zero", [0, 1, 2])

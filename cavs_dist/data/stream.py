@@ -19,6 +19,7 @@ from cavs_dist.data.shard import BytesReader, ClipEntry, CorruptClip, ShardReade
 from cavs_dist.errors import InputError
 from cavs_dist.outputs import Batch
 from cavs_dist.randomness import generator
+from cavs_dist.stop import outlive_a_stop
 
 # Updates (or batches) that a worker makes ahead of the one that is used.
 AHEAD = 4
@@ -152,7 +153,8 @@ def evaluation_batches(
 
 
 def _loading(workers: int) -> dict[str, Any]:
-    return {"batch_size": None, "num_workers": workers, "prefetch_factor": AHEAD if workers else None}
+    ahead = AHEAD if workers else None
+    return {"batch_size": None, "num_workers": workers, "prefetch_factor": ahead, "worker_init_fn": outlive_a_stop}
 
 
 def _results(loader: Iterable[Any]) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from cavs_dist import distributed
+from cavs_dist.pulse import waiting
 
 Norm = Literal["sync", "frozen", "group"]
 
@@ -72,4 +73,8 @@ class SyncNorm(nn.Module):
 
 
 def _sum(values: Tensor) -> Tensor:
-    return values if distributed.world_size() == 1 else all_reduce(values)  # type: ignore[no-untyped-call]
+    if distributed.world_size() == 1:
+        return values
+    with waiting():
+        total: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
+    return total

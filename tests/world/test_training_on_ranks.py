@@ -65,18 +65,14 @@ def test_ranks_learn_what_one_does(start: Start, tiny: str, alone: Path, tmp_pat
     assert all(len(update) == 8 for update in known)
 
 
-def test_two_ranks_count_collisions_and_choose_exemplars_as_one_does(
-    start: Start, tiny: str, shaken: Path, finished: Path, tmp_path: Path
-) -> None:
-    code, said = finish(start("train", tiny, f"out={tmp_path}", f"train.start={shaken}", ranks=2))
-    assert code == 0, said
-    memories = [read_json(run / "stages/0/memory.json")["classes"] for run in (finished, tmp_path)]
+def test_two_ranks_count_collisions_and_choose_exemplars_as_one_does(finished: Path, finished_by_two: Path) -> None:
+    memories = [read_json(run / "stages/0/memory.json")["classes"] for run in (finished, finished_by_two)]
     keys = [{name: [key for key, _, _ in kept] for name, kept in memory.items()} for memory in memories]
     assert keys[0] == keys[1]
-    begun = [read_state(run / "stages/1/begin.pt") for run in (finished, tmp_path)]
+    begun = [read_state(run / "stages/1/begin.pt") for run in (finished, finished_by_two)]
     assert begun[0]["pairs"] == begun[1]["pairs"] != {}
     assert begun[0]["method"]["thresholds"].equal(begun[1]["method"]["thresholds"])
-    assert losses(tmp_path)[:8] == pytest.approx(losses(finished)[:8], rel=1e-4)
+    assert losses(finished_by_two)[:8] == pytest.approx(losses(finished)[:8], rel=1e-4)
 
 
 def test_one_checkpoint_has_the_same_metrics_on_two_ranks(start: Start, finished: Path, tmp_path: Path) -> None:
