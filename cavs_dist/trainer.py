@@ -5,7 +5,7 @@ taking over what is already there.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from torch import nn
@@ -50,19 +50,24 @@ def train(run: Run) -> None:
     Raises Interrupted where a signal asked any rank to stop, and leaves word of it in the run folder.
     """
     start_world(run.engine)
-    word = Path(run.out) / STOPPED
+    with listening(), watching(run.engine.patience):
+        setting = open_setting(run)
+        start = open_start(setting)
+        with setting.folder.claimed(run, setting.train.digest), leaving_word(Path(run.out) / STOPPED):
+            Trainer(setting, start).run()
+
+
+@contextmanager
+def leaving_word(path: Path) -> Iterator[None]:
+    """Keep a file at `path` while the run stands stopped: for launchers that hide exit codes, as torchrun does."""
+    if distributed.is_first():
+        path.unlink(missing_ok=True)
     try:
-        with listening(), watching(run.engine.patience):
-            setting = open_setting(run)
-            start = open_start(setting)
-            with setting.folder.claimed(run, setting.train.digest):
-                if distributed.is_first():
-                    word.unlink(missing_ok=True)
-                Trainer(setting, start).run()
+        yield
     except Interrupted as stop:
         if distributed.is_first():
             with suppress(OSError):  # it is but a help: the exit code says the same
-                write_text(word, f"{stop}\n")
+                write_text(path, f"{stop}\n")
         raise
 
 
@@ -78,16 +83,13 @@ class Trainer:
 
     def run(self) -> None:
         """Walk through the stages. Collective."""
-        try:
-            for stage in self.setting.stages:
-                model = self.setting.grown_model("main", stage, self.method.head, self.method.restart)
-                extra = self.begin(stage, model)
-                self.fit("main", stage, model, self.method, extra)
-                self.evaluate(stage, model)
-                self.remember(stage, model)
-        except Interrupted:
-            self.track.close()
-            raise
+        for stage in self.setting.stages:
+            model = self.setting.grown_model("main", stage, self.method.head, self.method.restart)
+            extra = self.begin(stage, model)
+            self.fit("main", stage, model, self.method, extra)
+            self.evaluate(stage, model)
+            self.remember(stage, model)
+        self.checkpoints.clear()  # what is left where a crash came between a fit's weights and its own clearing
         self.track.close()
 
     def begin(self, stage: Stage, model: nn.Module) -> dict[str, int]:

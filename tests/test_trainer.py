@@ -68,6 +68,16 @@ def test_a_finished_run_is_left_as_it_is(finished: Path, tmp_path: Path) -> None
     assert lines(run) == lines(finished)
 
 
+def test_checkpoints_that_a_crash_left_half_removed_are_removed(finished: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    left = run / "checkpoints/001-main-00000012/engine"
+    left.mkdir(parents=True)
+    (left / "mp_rank_00_model_states.pt").touch()
+    resume(run)
+    assert not (run / "checkpoints").exists()
+    assert lines(run) == lines(finished)
+
+
 @pytest.mark.parametrize("lost", ["stages/1", "stages/0/memory.json"])
 def test_what_is_lost_is_made_again_alike(finished: Path, tmp_path: Path, lost: str) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
