@@ -7,13 +7,14 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cavs_dist import distributed
 from cavs_dist.data.clip import IGNORED
+from cavs_dist.errors import Interrupted
 from cavs_dist.history import ClipHistory
 from cavs_dist.log import Log
 from cavs_dist.outputs import Batch
@@ -115,6 +116,14 @@ class Track:
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Scalar | None]]) -> None:
         """Show a table in W&B, such as the IoU of each class after each stage."""
         self._log(lambda wandb: {name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        """Close the logs of a run that has ended or was stopped; W&B itself notes one that failed."""
+        if kind is None or issubclass(kind, Interrupted):
+            self.close()
 
     def close(self) -> None:
         """Finish all logs; W&B's file is whole only after this."""

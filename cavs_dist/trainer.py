@@ -83,14 +83,14 @@ class Trainer:
 
     def run(self) -> None:
         """Walk through the stages. Collective."""
-        for stage in self.setting.stages:
-            model = self.setting.grown_model("main", stage, self.method.head, self.method.restart)
-            extra = self.begin(stage, model)
-            self.fit("main", stage, model, self.method, extra)
-            self.evaluate(stage, model)
-            self.remember(stage, model)
+        with self.track:
+            for stage in self.setting.stages:
+                model = self.setting.grown_model("main", stage, self.method.head, self.method.restart)
+                extra = self.begin(stage, model)
+                self.fit("main", stage, model, self.method, extra)
+                self.evaluate(stage, model)
+                self.remember(stage, model)
         self.checkpoints.clear()  # what is left where a crash came between a fit's weights and its own clearing
-        self.track.close()
 
     def begin(self, stage: Stage, model: nn.Module) -> dict[str, int]:
         """Let the method prepare; return N_a, the collisions with each old class, where they are counted before."""
