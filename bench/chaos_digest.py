@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from cavs_dist.checkpoint import MARKER, Checkpoints
+from cavs_dist.engine_files import running_nothing
 from cavs_dist.run_folder import read_json
+from cavs_dist.seal import MARKER, Damaged, fingerprint, read_seal
 
 # Where a run lies and who ran it.
 PERSONAL = ("config.yaml", "environment.json", "lock")
@@ -31,16 +33,14 @@ class Checkpoint:
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the checkpoint that a run would go on from, if there is a whole one."""
-    names = sorted(path.name for path in folder.glob("[0-9]*"))
-    if not names:
-        return None
-    stage, role, _ = names[-1].split("-")
-    found = Checkpoints(folder, keep=1).newest(int(stage), role)
-    if found is None:
-        return None
-    position, path = found
-    return Checkpoint(path.name, position.stage, position.role, position.update, _digest_of_contents(path))
+    """Return the checkpoint that a run would go on from, if there is a whole one; not collective."""
+    for path in sorted(folder.glob("[0-9]*"), reverse=True):
+        with suppress(Damaged):
+            seal = read_seal(path)
+            if all(fingerprint(path / name) == known for name, known in seal.files.items()):
+                at = seal.position
+                return Checkpoint(path.name, at["stage"], at["role"], at["update"], _digest_of_contents(path))
+    return None
 
 
 def products(run: Path) -> dict[str, str]:
@@ -87,12 +87,7 @@ def _digest_of_contents(checkpoint: Path) -> str:
 
 def _read(path: Path) -> Any:
     if path.suffix == ".pt":
-        # Here, since our engine names the accelerator that DeepSpeed looks for when it is imported.
-        from deepspeed.runtime.fp16.loss_scaler import LossScaler
-        from deepspeed.runtime.zero.config import ZeroStageEnum
-        from deepspeed.utils.tensor_fragment import fragment_address
-
-        with torch.serialization.safe_globals([LossScaler, ZeroStageEnum, fragment_address]):
+        with running_nothing():
             return torch.load(path, "cpu", weights_only=True)
     if path.suffix == ".safetensors":
         return load_file(path)

@@ -136,12 +136,19 @@ class Checkpoints:
         if name not in self._examined:
             seal, reason = self._read_seal(name)
             reason = reason or flaw(self.folder / name, seal.files)
-            if not reason and Position(**seal.position).name != name:
-                reason = "it has another checkpoint's name"
-            if reason and distributed.is_first():
+            position = None if reason else self._position(name, seal)
+            if position is not None and position.name != name:
+                position, reason = None, "it has another checkpoint's name"
+            if position is None and distributed.is_first():
                 print(f"warning: {self.folder / name} is damaged and passed over: {reason}", file=sys.stderr)
-            self._examined[name] = None if reason else Position(**seal.position)
+            self._examined[name] = position
         return self._examined[name]
+
+    def _position(self, name: str, seal: Seal) -> Position:
+        try:
+            return Position(**seal.position)
+        except TypeError as error:
+            raise InputError(f"{self.folder / name} is of another version of cavs_dist: go on with that one") from error
 
     def _read_seal(self, name: str) -> tuple[Seal, str]:
         """Return a checkpoint's seal and what is wrong with it, as rank 0 reads it. Collective."""

@@ -1,6 +1,7 @@
 """DeepSpeed, behind five verbs: forward, backward, step, save, load. One process on a CPU is a run like any other."""
 
 import gc
+import logging
 import math
 import os
 from dataclasses import dataclass
@@ -79,6 +80,12 @@ def start_world(config: EngineConfig) -> None:
     # The last resort, for what the watchdog does not see; also what ranks may be apart in their start.
     timeout = timedelta(seconds=max(LEAST_TIMEOUT, 3 * config.patience))
     deepspeed.init_distributed("nccl" if torch.cuda.is_available() else "gloo", verbose=False, timeout=timeout)
+    deepspeed.utils.logger.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out what DeepSpeed says where a universal checkpoint is loaded: we never cut a tensor."""
+    return not record.getMessage().startswith("MPU is not provided")
 
 
 def deepspeed_json(engine: EngineConfig, optim: OptimConfig, world: int) -> dict[str, Any]:

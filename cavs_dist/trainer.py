@@ -15,7 +15,7 @@ from cavs_dist.checkpoint import Checkpoints
 from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage
 from cavs_dist.engine import start_world
-from cavs_dist.errors import Interrupted
+from cavs_dist.errors import InputError, Interrupted
 from cavs_dist.files import writing
 from cavs_dist.fit import Fit
 from cavs_dist.judge import judge
@@ -66,7 +66,7 @@ def leaving_word(path: Path) -> Iterator[None]:
         yield
     except Interrupted as stop:
         if distributed.is_first():
-            with suppress(OSError):  # it is but a help: the exit code says the same
+            with suppress(InputError):  # it is but a help: the exit code says the same
                 write_text(path, f"{stop}\n")
         raise
 

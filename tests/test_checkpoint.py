@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from cavs_dist.checkpoint import Checkpoints, Position, read_best
 from cavs_dist.engine import Engine, EngineConfig, OptimConfig, start_world
 from cavs_dist.errors import InputError
-from cavs_dist.seal import MARKER
+from cavs_dist.seal import MARKER, read_seal, write_seal
 
 ENGINE = EngineConfig(threads=1)
 
@@ -131,6 +132,14 @@ def test_one_of_a_newer_version_is_refused_and_not_passed_over(checkpoints: Chec
     marker = folder_of(checkpoints) / MARKER
     marker.write_text(json.dumps({**json.loads(marker.read_text()), "format": 2}))
     with pytest.raises(InputError, match="upgrade it"):
+        again(checkpoints).newest(0, "main")
+
+
+def test_one_that_knows_more_than_this_version_is_refused(checkpoints: Checkpoints, engine: Engine) -> None:
+    save(checkpoints, engine, position(2))
+    seal = read_seal(folder_of(checkpoints))
+    write_seal(folder_of(checkpoints), replace(seal, position={**seal.position, "mood": "good"}))
+    with pytest.raises(InputError, match=r"000-main-00000002 is of another version of cavs_dist"):
         again(checkpoints).newest(0, "main")
 
 

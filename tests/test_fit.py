@@ -121,10 +121,17 @@ def test_the_best_weights_survive_a_crash(tiny: str, scenes: Path, tmp_path: Pat
         train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}", f"data.path={tmp_path / 'damaged'}"]))
     saved = Checkpoints(tmp_path / "crashed" / "checkpoints", 2).newest(0, "main")
     assert saved is not None and saved[0].best is not None and read_best(saved[1])
+    spoil(saved[1] / "best.safetensors")  # so that the one before is used, and the track goes back as far
     train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}", "engine.zero=2"]))  # cut anew on its way
     whole, crashed = ((tmp_path / name / "stages/0/main.safetensors").read_bytes() for name in ("whole", "crashed"))
     assert whole == crashed
     assert losses(tmp_path / "whole") == losses(tmp_path / "crashed")
+
+
+def spoil(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
 
 
 def damage(folder: Path, key: str) -> None:

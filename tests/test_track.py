@@ -1,12 +1,15 @@
 import json
 import math
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cavs_dist import distributed
+from cavs_dist.errors import InputError
 from cavs_dist.track import Track, TrackConfig
 
 OFF, OFFLINE = TrackConfig(), TrackConfig(wandb="offline")
@@ -43,6 +46,12 @@ def test_a_line_is_in_the_file_at_once_and_is_json_even_when_the_loss_is_not_fin
     assert lines(tmp_path) == [{"update": 1, "loss": None, "lr": None, "phase": "main", "wait": 0.5}]
     assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
     track.close()
+
+
+def test_a_full_disk_is_named(room_for: Callable[[int], AbstractContextManager[None]], tmp_path: Path) -> None:
+    track = Track(tmp_path, OFF, {}, resume_update=None)
+    with room_for(10), pytest.raises(InputError, match=r"metrics\.jsonl cannot be written: .*; free some space"):
+        track.scalars({"update": 1, "loss": 0.5})
 
 
 def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

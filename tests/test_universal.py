@@ -52,17 +52,19 @@ def update(engine: Engine, number: int) -> None:
 
 
 def state(engine: Engine) -> State:
-    """Whole fp32 weights and moments, and the statistics, by name, as DeepSpeed gathers them. Collective."""
+    """Weights, whole fp32 weights and moments, and the statistics, by name, as DeepSpeed gathers them. Collective."""
     found: State = {}
     for name, parameter in engine.model.named_parameters():
-        if parameter.requires_grad:
-            kinds = (
-                deepspeed.utils.safe_get_full_optimizer_state(parameter, kind) for kind in ("exp_avg", "exp_avg_sq")
-            )
-            found[name] = (parameter.detach().clone(), deepspeed.utils.safe_get_full_fp32_param(parameter), *kinds)
-        else:
-            found[name] = (parameter.detach().clone(),)
+        found[name] = (parameter.detach().clone(), *(gathered(engine, parameter) if parameter.requires_grad else ()))
     return found | {name: (buffer.clone(),) for name, buffer in engine.model.named_buffers()}
+
+
+def gathered(engine: Engine, parameter: nn.Parameter) -> list[Tensor]:
+    kinds = ("exp_avg", "exp_avg_sq")
+    if not engine.zero:
+        return [engine._engine.optimizer.state[parameter][kind].clone() for kind in kinds]
+    moments = [deepspeed.utils.safe_get_full_optimizer_state(parameter, kind) for kind in kinds]
+    return [deepspeed.utils.safe_get_full_fp32_param(parameter), *moments]
 
 
 def same(one: State, other: State) -> bool:
@@ -98,7 +100,7 @@ def two_ranks(rank: int, folder: str) -> None:
         update(engine, 0)
         update(engine, 1)
         save(Path(folder, str(zero)), engine, 2)
-        torch.save(state(engine) if zero else None, Path(folder, f"{zero}-{rank}.pt"))
+        torch.save(state(engine), Path(folder, f"{zero}-{rank}.pt"))
         if zero:
             refuse_alike(rank, engine, Path(folder, str(zero)))
         drop_alike(rank, engine)
@@ -154,8 +156,7 @@ def four_ranks(rank: int, folder: str) -> None:
     for zero in (0, 1, 2):
         engine = make_engine(zero, seed=4)
         assert load(Path(folder, f"{zero} [a+b]"), engine) == 1
-        if zero:
-            assert same(state(engine), torch.load(Path(folder, f"{zero}.pt")))
+        assert same(state(engine), torch.load(Path(folder, f"{zero}.pt")))
         update(engine, 1)
         engine.close()
 
@@ -168,8 +169,8 @@ def test_two_ranks_to_one(tmp_path: Path) -> None:
     for zero in (0, 1, 2):
         engine = make_engine(zero, seed=4)
         assert load(tmp_path / str(zero), engine) == 2
+        assert same(state(engine), torch.load(tmp_path / f"{zero}-0.pt"))
         if zero:
-            assert same(state(engine), torch.load(tmp_path / f"{zero}-0.pt"))
             assert load(tmp_path / str(3 - zero), engine) == 2  # of the other ZeRO stage
             assert same(state(engine), torch.load(tmp_path / f"{3 - zero}-1.pt"))
         update(engine, 2)
@@ -186,7 +187,7 @@ def test_one_rank_to_four(tmp_path: Path) -> None:
         engine = make_engine(zero)
         update(engine, 0)
         save(tmp_path / f"{zero} [a+b]", engine, 1)  # DeepSpeed would take this path for a pattern
-        torch.save(state(engine) if zero else None, tmp_path / f"{zero}.pt")
+        torch.save(state(engine), tmp_path / f"{zero}.pt")
         engine.close()
     torch.multiprocessing.spawn(four_ranks, (str(tmp_path),), nprocs=4)
 

@@ -9,6 +9,7 @@ from cavs_dist.data.clip import Encoded
 from cavs_dist.data.index import splits_in
 from cavs_dist.data.shard import ClipEntry, ShardReader, read_split, write_shards
 from cavs_dist.errors import InputError
+from cavs_dist.pulse import mark
 
 Place = tuple[int, str]  # an exemplar's stage and key
 
@@ -19,6 +20,7 @@ def store(
     """Copy a stage's exemplars into `folder`: all of them, by one rank, or those that the rank `holder` is to hold."""
 
     def copy(entry: ClipEntry) -> Encoded:
+        mark(f"stage {stage}, storing exemplars")
         members = reader.read(entry, [extension for extension in entry.members if extension != "json"])
         return Encoded(entry.key, entry.meta, members)
 
