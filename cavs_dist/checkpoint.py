@@ -100,9 +100,10 @@ class Checkpoints:
             )
         return None
 
-    def fits(self) -> set[tuple[int, str]]:
-        """Return (stage, role) of all fits that have checkpoints here. Collective."""
-        return {(int(found["stage"]), found["role"]) for name in self._names() if (found := NAME.fullmatch(name))}
+    def fits(self) -> list[tuple[int, str]]:
+        """Return (stage, role) of all fits that have checkpoints here, in one order on all ranks. Collective."""
+        found = [NAME.fullmatch(name) for name in self._names()]
+        return sorted({(int(parts["stage"]), parts["role"]) for parts in found if parts})
 
     def load(self, engine: Engine, position: Position, path: Path) -> None:
         """Load a checkpoint's weights and optimizer state, cut anew for other ranks or ZeRO stage. Collective."""

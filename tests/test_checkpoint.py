@@ -54,7 +54,7 @@ def updates(checkpoints: Checkpoints) -> list[str]:
 
 
 def test_the_newest_is_found_and_old_ones_go(checkpoints: Checkpoints, engine: Engine) -> None:
-    assert checkpoints.newest(0, "main") is None and checkpoints.fits() == set()
+    assert checkpoints.newest(0, "main") is None and checkpoints.fits() == []
     save(checkpoints, engine, position(2), position(4), position(10))
     for one in (checkpoints, again(checkpoints)):
         found = one.newest(0, "main")
@@ -65,10 +65,10 @@ def test_the_newest_is_found_and_old_ones_go(checkpoints: Checkpoints, engine: E
 
 def test_those_of_a_fit_before_go_with_the_first_of_the_next(checkpoints: Checkpoints, engine: Engine) -> None:
     save(checkpoints, engine, position(8), position(9))
-    assert checkpoints.fits() == {(0, "main")}
+    assert checkpoints.fits() == [(0, "main")]
     save(checkpoints, engine, position(3, "hearing_twin"))  # its name sorts before theirs
     assert updates(checkpoints) == ["000-hearing_twin-00000003"]
-    assert checkpoints.fits() == {(0, "hearing_twin")}
+    assert checkpoints.fits() == [(0, "hearing_twin")]
 
 
 def test_a_position_is_restored_to_the_bit(checkpoints: Checkpoints, engine: Engine) -> None:
