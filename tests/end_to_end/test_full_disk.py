@@ -25,7 +25,7 @@ def test_a_full_disk_costs_what_was_not_saved(
     run = load_run(tiny, [f"out={tmp_path}", f"train.start={shaken}"])
     for size, name in (
         (1_000, "config.yaml"),
-        (1_600, "main.safetensors"),
+        (3_000, "main.safetensors"),
         (2_800_000, "_optim_states.pt"),  # of the twin's first checkpoint
     ):
         with room_for(size), pytest.raises(InputError, match=f"{name} cannot be written: .*; free some space and run"):
