@@ -6,7 +6,7 @@ DEMO := runs/demo
 # Two ranks or two processes on two cores: one thread each keeps tests quick and their sums reproducible.
 TEST_ENV := OMP_NUM_THREADS=1 WANDB_MODE=disabled
 
-.PHONY: install lint types arrows test test-all demo clean
+.PHONY: install lint types arrows test chaos test-all demo clean
 
 install: $(VENV)/installed
 
@@ -27,6 +27,10 @@ arrows: install
 
 test: lint types arrows
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not gpu and not long"
+
+# Four kills of a run on two ranks; `python bench/chaos.py` has twenty.
+chaos: install
+	$(TEST_ENV) $(BIN)/python -m pytest -m chaos
 
 test-all: lint types arrows
 	$(TEST_ENV) $(BIN)/python -m pytest
