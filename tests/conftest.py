@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from cavs_dist.data.scenes import ScenesConfig, render_scenes
+from cavs_dist.data.shard import read_split
 
 TINY = """\
 # 2 stages of 2 classes, 3 or 6 updates an epoch, in a second or two.
@@ -47,6 +48,19 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     render_scenes(folder, config)
     return folder
+
+
+@pytest.fixture(scope="session")
+def damage() -> Callable[[Path, str], None]:
+    """Flip a bit of the sound of a training clip, in the folder of shards and by the key given."""
+
+    def damage(folder: Path, key: str) -> None:
+        clip = next(clip for index in read_split(folder, "train") for clip in index.clips if clip.key == key)
+        content = bytearray(clip.shard.read_bytes())
+        content[clip.members["audio.flac"].offset] ^= 1
+        clip.shard.write_bytes(content)
+
+    return damage
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from cavs_dist.checkpoint import Checkpoints, read_best
 from cavs_dist.config import load_run
-from cavs_dist.data.shard import read_split
 from cavs_dist.errors import InputError
 from cavs_dist.fit import weigh
 from cavs_dist.order import order_of_config
@@ -110,7 +110,9 @@ def test_the_best_weights_on_validation_are_kept(tiny: str, tmp_path: Path) -> N
     assert scores["best"] >= scores["last"]
 
 
-def test_the_best_weights_survive_a_crash(tiny: str, scenes: Path, tmp_path: Path) -> None:
+def test_the_best_weights_survive_a_crash(
+    tiny: str, scenes: Path, damage: Callable[[Path, str], None], tmp_path: Path
+) -> None:
     # Of 15 clips, epoch 0 (updates 0 to 2) leaves 3 out; the first of them to come later is damaged.
     overrides = [*SHORT, "train.keep=best", "train.epochs=3", "train.checkpoint_every=1"]
     lines = [line.split("\t")[2].split() for line in order_of_config(tiny, overrides, 0, 1, 0, 6)][1:]
@@ -132,10 +134,3 @@ def spoil(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-
-
-def damage(folder: Path, key: str) -> None:
-    clip = next(clip for index in read_split(folder, "train") for clip in index.clips if clip.key == key)
-    content = bytearray(clip.shard.read_bytes())
-    content[clip.members["audio.flac"].offset] ^= 1
-    clip.shard.write_bytes(content)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,7 +13,9 @@ import pytest
 
 from cavs_dist.config import load_run
 from cavs_dist.errors import InputError
-from cavs_dist.run_folder import RunFolder
+from cavs_dist.order import order_of_config
+from cavs_dist.run_folder import RunFolder, read_json
+from cavs_dist.trainer import train
 
 Start = Callable[..., "subprocess.Popen[str]"]
 PATIENCE = 120
@@ -90,3 +93,28 @@ def test_killed_at_any_moment(start: Start, tiny: str, shaken: Path, finished: P
     assert losses(tmp_path) == losses(finished)
     events = [(line["event"], line["stage"]) for line in lines(tmp_path) if "event" in line]
     assert len(set(events)) == len(events)
+
+
+@pytest.mark.slow
+def test_collisions_counted_while_training_survive_a_crash(
+    tiny: str, scenes: Path, shaken: Path, damage: Callable[[Path, str], None], tmp_path: Path
+) -> None:
+    online = ["rehearse.count=online", "rehearse.every=2", "rehearse.lag=3", "train.checkpoint_every=1"]
+    # Nothing else reads the stage's clips, so that the damaged one is met while training.
+    overrides = [*online, "method.name=replay", "memory.select=random", f"train.start={shaken}"]
+    train(load_run(tiny, [*overrides, f"out={tmp_path / 'whole'}"]))
+    # Stage 1 reads each of its 14 clips once an epoch of 7 updates: this one in update 5.
+    [_, line] = order_of_config(tiny, overrides, stage=1, ranks=1, first=5, updates=1)
+    harmed = shutil.copytree(scenes, tmp_path / "harmed")
+    damage(harmed, line.split("\t")[2].split()[0])
+    with pytest.raises(InputError, match="its checksum is wrong"):
+        train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}", f"data.path={harmed}"]))
+    saved = sorted((tmp_path / "crashed/checkpoints").glob("001-main-*"))[-1]
+    assert saved.name == "001-main-00000005" and read_json(saved / "position.json")["position"]["rehearsal"]
+    train(load_run(tiny, [*overrides, f"out={tmp_path / 'crashed'}"]))
+    assert weights(tmp_path / "crashed") == weights(tmp_path / "whole")
+    told = [
+        [{key: line[key] for key in line if key.startswith(("rehearse/", "collisions/"))} for line in lines(folder)]
+        for folder in (tmp_path / "crashed", tmp_path / "whole")
+    ]
+    assert told[0] == told[1] and any(sum(line.values()) > 9 for line in told[0])
