@@ -55,7 +55,7 @@ TRAPS: Mapping[str, Trap] = {
     "evaluating": Trap("cavs_dist.trainer:judge", "cavs_dist.setting:one_by_one"),
     "twin": Trap("cavs_dist.trainer:Trainer.twin", "cavs_dist.engine:Engine.step"),
     "scoring": Trap("cavs_dist.trainer:remember", "cavs_dist.memory.score:consistency"),
-    "synchronise": Trap("cavs_dist.remember:synchronize", "cavs_dist.memory.synchronize:exchange"),
+    "synchronise": Trap("cavs_dist.remember:synchronize", "cavs_dist.memory.synchronize:swap"),
     "payload": Trap("cavs_dist.memory.payload:store", "cavs_dist.data.write:_sample", alone=True),
     "memory": Trap("cavs_dist.trainer:remember", "cavs_dist.remember:write_json", alone=True),
 }

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from cavs_dist.memory.shortlist import Shortlist
-from cavs_dist.memory.synchronize import distances
+from cavs_dist.memory.synchronize import hops
 from cavs_dist.randomness import generator
 
 CLASSES, EXEMPLARS, KEY = 1_000, 20, 24
@@ -32,14 +32,14 @@ def agree(world: int) -> dict[str, float]:
     """Let `world` ranks agree, see that they do, and return what it took each of them."""
     held = [full_list(rank) for rank in range(world)]
     sent, start = 0, time.perf_counter()
-    for distance in distances(world):
+    for distance in hops(world):
         messages = [one.to_bytes() for one in held]
         held = [one.merged(one.from_bytes(messages[rank - distance])) for rank, one in enumerate(held)]
         sent += len(messages[0])
     seconds = (time.perf_counter() - start) / world
     if len({one.digest() for one in held}) != 1:
         raise SystemExit(f"{world} ranks do not agree")
-    return {"ranks": world, "rounds": len(list(distances(world))), "bytes": sent, "seconds": round(seconds, 4)}
+    return {"ranks": world, "rounds": len(list(hops(world))), "bytes": sent, "seconds": round(seconds, 4)}
 
 
 def main(most: int = 1024) -> None:

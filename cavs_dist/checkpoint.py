@@ -120,8 +120,8 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all checkpoints but damaged ones, once their fit has a product; by rank 0."""
-        if distributed.is_first() and self.folder.exists():
-            for path in self.folder.iterdir():
+        if distributed.is_first():
+            for path in self._listed():
                 if not self._is_damaged(path):
                     self._remove(path)
             with suppress(OSError):  # it is not empty
@@ -183,12 +183,19 @@ class Checkpoints:
     def _prune(self, last: Position) -> None:
         """Remove what is not among the newest `keep` of the fit: older ones, and those of fits that have a product."""
         fit = last.name.removesuffix(f"{last.update:08d}")
-        found = sorted(path for path in self.folder.iterdir() if NAME.fullmatch(path.name))
+        found = [path for path in self._listed() if NAME.fullmatch(path.name)]
         whole = [path for path in found if not self._is_damaged(path)]
         kept = [path for path in whole if path.name.startswith(fit)][-self.keep :]
         for path in whole:
             if path not in kept:
                 self._remove(path)
+
+    def _listed(self) -> list[Path]:
+        """Return what is in the folder, sorted; nothing where it cannot be looked at."""
+        try:
+            return sorted(self.folder.iterdir())
+        except OSError:
+            return []
 
     def _remove(self, path: Path) -> None:
         """Remove a folder, hidden first: half of it is no checkpoint. The first that cannot be is worth a warning."""

@@ -82,24 +82,21 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _leave(f"error: {error}", 2)
     except OSError as error:
-        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(2)
+        _leave(f"error: {error.filename or 'the system'}: {error.strerror or error}", 2)
     except Interrupted as interrupted:
-        _leave(interrupted)
+        cause = f" (then: {interrupted.__cause__})" if interrupted.__cause__ else ""
+        _leave(f"{interrupted}{cause}", stop.EXIT_CODE)
 
 
-def _leave(interrupted: Interrupted) -> NoReturn:
-    """Exit with the code that asks for the same command again."""
-    from cavs_dist import distributed
-
-    if distributed.is_first():
-        print(interrupted, file=sys.stderr)
-    if distributed.world_size() > 1:
+def _leave(sentence: str, code: int) -> NoReturn:
+    """Say why, and exit; a stop is told of by rank 0 alone."""
+    if code != stop.EXIT_CODE or os.environ.get("RANK", "0") == "0":
+        print(sentence, file=sys.stderr)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # A process group that other ranks have left aborts the interpreter's own end.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(stop.EXIT_CODE)
-    sys.exit(stop.EXIT_CODE)
+        os._exit(code)
+    sys.exit(code)

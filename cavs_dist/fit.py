@@ -63,7 +63,8 @@ class Fit:
             terms = self._learn(update, lr)
             if self.online is not None:
                 self.online.close(update.number)
-            track.clips(self.stage.index, self.role, self.before + update.number + 1, update.batches)
+            learned = () if terms is None else update.batches
+            track.clips(self.stage.index, self.role, self.before + update.number + 1, learned)
             if line := self._line(update, terms, lr, time.monotonic() - start):
                 with distributed.together():
                     track.scalars(line)

@@ -24,7 +24,7 @@ def print_plan(run: Run, console: Console) -> None:
     parameters = sum(p.numel() for p in setting.fresh_model("main", setting.stages[-1]).parameters())
     console.print(stage_table(setting))
     weights = 4 * parameters * len(setting.stages)
-    checkpoints = 12 * parameters * run.train.checkpoints
+    checkpoints = 16 * parameters * (run.train.checkpoints + 1)  # a new one is written before an old one goes
     console.print(
         f"{parameters / 1e6:.2f} M parameters; memory {20 * parameters / 1e6:.0f} MB on one rank (weights, gradients, "
         f"two moments, teacher) beside activations; on disk at most {weights / 1e6:.0f} MB of weights, "

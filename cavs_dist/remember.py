@@ -10,7 +10,7 @@ from cavs_dist.curriculum import Stage
 from cavs_dist.files import writing
 from cavs_dist.memory import payload
 from cavs_dist.memory.admission import Admission
-from cavs_dist.memory.herding import class_features, distances
+from cavs_dist.memory.herding import class_features, distances_to_mean
 from cavs_dist.memory.memory import ExemplarMemory
 from cavs_dist.memory.score import score_clips
 from cavs_dist.memory.select import DRAWN, SCORED, Candidate, chance, quotas
@@ -39,8 +39,8 @@ def wants_hearing_twin(setting: Setting, stage: Stage) -> bool:
     return wants_memory(setting, stage) and config.select in SCORED and config.multimodal == "twin"
 
 
-def remember(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module | None) -> ExemplarMemory:
-    """Select the stage's exemplars on all ranks alike, store them, and return the memory. Collective.
+def remember(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module | None) -> None:
+    """Select the stage's exemplars on all ranks alike, and store them. Collective.
 
     Each rank scores its part of the stage's clips and keeps those that can still be chosen; then the ranks agree.
     """
@@ -52,7 +52,6 @@ def remember(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module |
     memory = setting.memory_before(stage).admit(synchronize(admission), stage.index, quota)
     distributed.refuse_unequal(memory.digest(), "memory")
     _store(setting, stage, memory)
-    return memory
 
 
 def _store(setting: Setting, stage: Stage, memory: ExemplarMemory) -> None:
@@ -62,6 +61,7 @@ def _store(setting: Setting, stage: Stage, memory: ExemplarMemory) -> None:
     rank, world = distributed.rank(), distributed.world_size()
     with distributed.together(), writing(setting.exemplars):
         if setting.run.memory.payload == "exchange":
+            payload.discard(setting.exemplars, stage.index, world)
             payload.store(setting.exemplars, stage.index, stored[rank::world], names, holder=rank)
         elif distributed.is_first():
             payload.store(setting.exemplars, stage.index, stored, names)
@@ -77,7 +77,8 @@ def _candidates(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Modul
     run, clips = setting.run, setting.clips_of(stage).clips
     rule = run.memory.select
     if rule in DRAWN:
-        for clip in clips[distributed.rank() :: distributed.world_size()]:
+        mine = clips[distributed.rank() :: distributed.world_size()]
+        for clip in payload.readable(mine) if run.data.on_corrupt == "skip" else mine:
             yield Candidate(clip.key, clip.meta.classes, chance(rule, clip.key, run.seed, stage.index))
     elif rule == "herding":
         yield from _by_feature(setting, stage, model)
@@ -95,7 +96,7 @@ def _by_feature(setting: Setting, stage: Stage, model: nn.Module) -> Iterator[Ca
             for label, key, feature in class_features(batch, model(batch).levels[-1]):
                 features[stage.seen[label - 1]][key] = feature
     for name in stage.new:
-        for key, distance in distances(features[name]).items():
+        for key, distance in distances_to_mean(features[name]).items():
             yield Candidate(key, (name,), distance)
 
 

@@ -23,7 +23,17 @@ from cavs_dist.files import whole, writing
 FORMAT = 1
 # What may differ when a run goes on: it changes where and how fast, not what is computed; what a run that met no
 # number that is not finite does with one is not computed yet.
-FREE = ("out", "engine", "data.path", "data.workers", "track", "train.on_nonfinite", "train.nonfinite_budget")
+FREE = (
+    "out",
+    "engine",
+    "data.path",
+    "data.workers",
+    "memory.cache",
+    "train.checkpoint",
+    "track",
+    "train.on_nonfinite",
+    "train.nonfinite_budget",
+)
 
 
 class NewerFormat(InputError):

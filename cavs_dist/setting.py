@@ -87,6 +87,10 @@ class Setting:
         local = self.run.memory.local if self.run.memory.payload == "exchange" else ""
         return Path(local) if local else self.folder.memory
 
+    def held(self) -> dict[payload.Place, ClipEntry]:
+        """Return where the exemplars lie that this rank holds, under `exchange`."""
+        return payload.find(self.exemplars, distributed.rank(), distributed.world_size())
+
     def memory_before(self, stage: Stage) -> ExemplarMemory:
         """Return the memory as the stage before left it."""
         path = self.folder.product(stage.index - 1, "memory.json")
@@ -127,7 +131,7 @@ class Setting:
         refuse_uneven(self.run.optim.batch, plan.memory_slots, distributed.world_size(), micro_batches)
         wanted, cache = places(memory), self.run.memory.cache << 20
         sent = self.run.memory.payload == "exchange" and wanted
-        exchange = Exchange(wanted, payload.find(self.exemplars), cache) if sent else None
+        exchange = Exchange(wanted, self.held(), {clip.key: clip for clip in self.train.clips}, cache) if sent else None
         return StageClips(
             plan=plan,
             clips=clips.clips,
@@ -225,6 +229,11 @@ def refuse_impossible(setting: Setting) -> None:
         raise InputError(f"rehearse.share={run.rehearse.share} of optim.batch={run.optim.batch} is no slot: raise one")
     if run.rehearse.count == "online" and run.rehearse.weight == "collision":
         refuse_online(run.rehearse, run.data.workers)
+    if run.memory.payload == "exchange" and run.data.on_corrupt == "skip":
+        raise InputError(
+            "memory.payload=exchange sends exemplars before they are decoded, when no neighbour can take a bad one's "
+            "place: set data.on_corrupt=error"
+        )
     if run.optim.batch % setting.micro_batch:
         raise InputError(f"engine.micro_batch={setting.micro_batch} does not divide optim.batch={run.optim.batch}")
     for frames in (run.data.frames or setting.train.frames, setting.frames):

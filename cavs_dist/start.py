@@ -19,8 +19,10 @@ def open_start(setting: Setting) -> RunFolder | None:
 
     InputError where it is no run's folder, or its stage 0 is another.
     """
-    start = setting.run.train.start
-    if not start or setting.folder.product(0, "main.safetensors").exists():
+    start, run = setting.run.train.start, setting.run
+    remembers = run.memory.select != "none" and (len(setting.stages) > 1 or run.memory.last)
+    last = "memory.json" if remembers else "main.safetensors"  # twins are taken over in between
+    if not start or setting.folder.product(0, last).exists():
         return None
     folder = RunFolder(Path(start))
     if not folder.product(0, "main.safetensors").exists():

@@ -15,7 +15,7 @@ from cavs_dist.checkpoint import Checkpoints
 from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage
 from cavs_dist.engine import start_world
-from cavs_dist.errors import InputError, Interrupted
+from cavs_dist.errors import Interrupted
 from cavs_dist.files import writing
 from cavs_dist.fit import Fit
 from cavs_dist.judge import judge
@@ -31,7 +31,6 @@ from cavs_dist.run_folder import (
     read_state,
     write_json,
     write_state,
-    write_text,
     write_weights,
 )
 from cavs_dist.setting import Setting, open_setting
@@ -50,10 +49,14 @@ def train(run: Run) -> None:
     Raises Interrupted where a signal asked any rank to stop, and leaves word of it in the run folder.
     """
     start_world(run.engine)
-    with listening(), watching(run.engine.patience):
+    with listening():
         setting = open_setting(run)
         start = open_start(setting)
-        with setting.folder.claimed(run, setting.train.digest), leaving_word(Path(run.out) / STOPPED):
+        with (
+            setting.folder.claimed(run, setting.train.digest),
+            leaving_word(Path(run.out) / STOPPED),
+            watching(run.engine.patience),
+        ):
             Trainer(setting, start).run()
 
 
@@ -65,9 +68,8 @@ def leaving_word(path: Path) -> Iterator[None]:
     try:
         yield
     except Interrupted as stop:
-        if distributed.is_first():
-            with suppress(InputError):  # it is but a help: the exit code says the same
-                write_text(path, f"{stop}\n")
+        with suppress(OSError):  # it is but a help: the exit code says the same
+            path.write_text(f"{stop}\n")  # by every rank that gets here: the first may be ended by another's word
         raise
 
 
@@ -105,8 +107,7 @@ class Trainer:
             else:
                 self.method.begin(stage, model, self.taught(stage))
             pairs = counter.by_pair()
-            exemplars = self.setting.memory_before(stage).classes if pairs else {}
-            told = rehearsal_scalars(by_old_class(pairs), exemplars, pairs)
+            told = rehearsal_scalars(by_old_class(pairs), self.setting.memory_before(stage).classes, pairs)
             self.tell({"event": "begin", "update": self.updates_made(), "stage": stage.index, **told})
             write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
         state = read_state(product)

@@ -10,6 +10,7 @@ from cavs_dist import distributed
 from cavs_dist.engine import Engine
 from cavs_dist.engine_files import FILES, plain_link, reading
 from cavs_dist.files import writing
+from cavs_dist.pulse import waiting
 
 from deepspeed.checkpoint import ds_to_universal  # isort: skip
 
@@ -23,7 +24,7 @@ def load_recut(engine: Engine, checkpoint: Path, beside: Path) -> None:
     try:
         with distributed.together():
             if distributed.is_first():
-                with reading(checkpoint) as link, writing(beside):
+                with reading(checkpoint) as link, writing(beside), waiting():  # it may take long
                     (beside / FILES).mkdir(parents=True)
                     convert(link / FILES, beside / FILES)
         with reading(checkpoint), plain_link(beside) as converted:

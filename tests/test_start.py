@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ def test_stage_0_is_taken_over_and_the_rest_is_trained(tiny: str, finished: Path
     here, there = (read_json(folder / "stages/0/evaluation.json") for folder in (out, finished))
     assert here == there
     assert (out / "stages/1/main.safetensors").read_bytes() != (finished / "stages/1/main.safetensors").read_bytes()
+
+
+def test_what_a_crash_has_left_to_take_over_still_is(tiny: str, finished: Path, tmp_path: Path) -> None:
+    setting = open_setting(load_run(tiny, [f"out={tmp_path}", f"train.start={finished}"]))
+    assert adopt(RunFolder(finished), setting.folder, "main")
+    assert open_start(setting) is not None  # for the twin's sake
+    shutil.copy(finished / "stages/0/memory.json", setting.folder.stage(0))
+    assert open_start(setting) is None
 
 
 @pytest.mark.parametrize("override", ["seed=4", "optim.lr=1e-3", "data.size=64", "train.epochs=1", "model.features=4"])

@@ -29,6 +29,7 @@ from cavs_dist.data.layout import refuse_incomplete, refuse_key
 from cavs_dist.data.pool import worker_pool
 from cavs_dist.data.tar import index_shard
 from cavs_dist.errors import InputError
+from cavs_dist.files import sync
 from cavs_dist.progress import progress
 
 Item = TypeVar("Item")
@@ -60,6 +61,7 @@ def write_shards(
     workers: int = 1,
     what: str = "clips",
     plan: str = "",
+    quiet: bool = False,
 ) -> tuple[Rejected, ...]:
     """Make a clip of every item and write them in order as `<split>-000000.tar` ..., each with its index.
 
@@ -77,7 +79,7 @@ def write_shards(
     missing = [shard for shard in shards if shard.path not in kept]
     batches = [items[shard.start : shard.stop] for shard in missing]
     with _made(make, batches, workers) as made:
-        clips = progress(made, what, len(items), done=len(items) - sum(map(len, batches)))
+        clips = progress(made, what, len(items), done=len(items) - sum(map(len, batches)), quiet=quiet)
         for shard, batch in zip(missing, batches, strict=True):
             kept[shard.path] = _make_shard(shard, islice(clips, len(batch)), names, len(shards))
         next(clips, None)  # the progress bar closes when it sees the end
@@ -154,6 +156,7 @@ def _make_shard(shard: Planned, clips: Iterable[Made], names: Mapping[int, str],
     index = index_shard(temporary, names)
     written = write_index(replace(index, path=shard.path, rejected=rejected, plan=shard.digest, shards=shards))
     temporary.replace(shard.path)
+    sync(shard.path.parent)
     return read_index(written)
 
 

@@ -9,7 +9,7 @@ from cavs_dist.errors import InputError
 from cavs_dist.memory.select import ORDERS, Candidate, Select
 
 
-class Place(NamedTuple):
+class Standing(NamedTuple):
     """A candidate's place in a class's list: by the rule's order of its score, then by key."""
 
     order: float
@@ -25,13 +25,13 @@ class Admission:
 
     def __init__(self, rule: Select, quotas: Mapping[str, int]) -> None:
         self.rule, self.quotas = rule, dict(quotas)
-        self.places: dict[str, list[Place]] = {name: [] for name in quotas}
+        self.places: dict[str, list[Standing]] = {name: [] for name in quotas}
 
     def offer(self, clip: Candidate) -> None:
         """Take a candidate for every class heard in it that has a quota. Raises InputError if its score is NaN."""
         if math.isnan(clip.score):
             raise InputError(f"clip {clip.key!r} has a score that is no number: was its model trained to NaN?")
-        place = Place(float(ORDERS[self.rule](clip.score)), clip.key, clip.score)
+        place = Standing(float(ORDERS[self.rule](clip.score)), clip.key, clip.score)
         for name in clip.classes:
             if name in self.places:
                 self._insert(self.places[name], place, self.quotas[name])
@@ -44,7 +44,7 @@ class Admission:
         }
 
     @staticmethod
-    def _insert(places: list[Place], place: Place, quota: int) -> None:
+    def _insert(places: list[Standing], place: Standing, quota: int) -> None:
         at = bisect_left(places, place)
         if places[at : at + 1] != [place]:
             places.insert(at, place)

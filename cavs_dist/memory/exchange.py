@@ -25,18 +25,28 @@ class Exchange:
     cache: bytes of its own exemplars that this rank holds in RAM.
     """
 
-    def __init__(self, wanted: Sequence[Place], mine: Mapping[Place, ClipEntry], cache: int) -> None:
+    def __init__(
+        self,
+        wanted: Sequence[Place],
+        mine: Mapping[Place, ClipEntry],
+        originals: Mapping[str, ClipEntry],
+        cache: int,
+    ) -> None:
         """Learn which rank holds which of the exemplars `wanted`, this one `mine`. Collective.
 
-        Raises InputError where nobody holds one.
+        originals: the data set's clips by key, which stand in for exemplars that nobody holds: a disk may be gone.
+        Raises InputError where there is none.
         """
-        self._mine = [mine.get(place) for place in wanted]
+        self._mine = dict(enumerate(map(mine.get, wanted)))
         self._reader = CachedReader(cache)
-        told = _tell({number: _packed(clip) for number, clip in enumerate(self._mine) if clip is not None})
-        lost = [key for number, (_, key) in enumerate(wanted) if number not in told]
-        if lost:
-            raise InputError(f"no rank holds the exemplars {', '.join(lost[:5])} of {len(lost)}: is a node missing?")
-        # Where several ranks see an exemplar, they take turns.
+        told = _tell(self._mine)
+        lost = {number: originals.get(key) for number, (_, key) in enumerate(wanted) if number not in told}
+        if None in lost.values():
+            missing = [wanted[number][1] for number, clip in lost.items() if clip is None]
+            raise InputError(f"no rank holds {len(missing)} exemplars ({', '.join(missing[:5])}): is a node missing?")
+        self._mine |= lost
+        told |= _tell(lost)
+        # Where several ranks can read an exemplar, they take turns.
         chosen = [told[number][number % len(told[number])] for number in range(len(wanted))]
         self._holders = [rank for rank, _ in chosen]
         self.exemplars = [clip for _, clip in chosen]
@@ -80,9 +90,10 @@ def _packed(clip: ClipEntry) -> ClipEntry:
     return replace(clip, members=members)
 
 
-def _tell(mine: Mapping[int, ClipEntry]) -> dict[int, list[tuple[int, ClipEntry]]]:
-    """Return, by number, (rank, clip) of all ranks' `mine`, in the order of ranks. Collective."""
-    lines = (json.dumps([distributed.rank(), number, clip_record(clip)]) + "\n" for number, clip in mine.items())
+def _tell(mine: Mapping[int, ClipEntry | None]) -> dict[int, list[tuple[int, ClipEntry]]]:
+    """Return, by number, (rank, clip as it is delivered) of all ranks' `mine`, in the order of ranks. Collective."""
+    packed = {number: clip_record(_packed(clip)) for number, clip in mine.items() if clip is not None}
+    lines = (json.dumps([distributed.rank(), number, record]) + "\n" for number, record in packed.items())
     text = distributed.gather_rows(_tensor("".join(lines).encode())).cpu().numpy().tobytes().decode()
     told: dict[int, list[tuple[int, ClipEntry]]] = {}
     for line in text.splitlines():

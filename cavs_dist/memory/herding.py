@@ -31,7 +31,7 @@ def class_features(batch: Batch, maps: Tensor) -> Iterator[tuple[int, str, Tenso
                 yield label, batch.keys[clip], total[clip] / area[clip]
 
 
-def distances(features: Mapping[str, Tensor]) -> dict[str, float]:
+def distances_to_mean(features: Mapping[str, Tensor]) -> dict[str, float]:
     """Return the distance of each of this rank's clips to the mean feature of their class. Collective.
 
     features: key -> feature [C] float64 of this rank's clips of one class. The mean is over all ranks' clips, summed

@@ -50,7 +50,9 @@ class OnlineCounts:
         self._pairs.index_put_((found.old, found.new), recorded, accumulate=True)
 
     def close(self, update: int) -> None:
-        """End `update`; begin a sum over ranks if one is due. Collective."""
+        """End `update`: begin a sum over ranks if one is due, forget those that no draw can use. Collective."""
+        last = self._summed(update).update
+        self._known = [one for one in self._known if one.update >= last]
         if (update + 1) % self.every == 0:
             self._pending.append((update + 1, distributed.start_sum(self._parts())))
             self._recent.zero_()

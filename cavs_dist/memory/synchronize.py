@@ -14,7 +14,7 @@ from cavs_dist.memory.select import Candidate
 from cavs_dist.memory.shortlist import Shortlist
 
 
-def distances(world: int) -> Iterator[int]:
+def hops(world: int) -> Iterator[int]:
     """Yield the distance of each round: 1, 2, 4 ... below `world`."""
     distance = 1
     while distance < world:
@@ -29,13 +29,13 @@ def synchronize(admission: Admission) -> dict[str, tuple[Candidate, ...]]:
     """
     longest = max((len(place.key.encode()) for places in admission.places.values() for place in places), default=1)
     held = Shortlist.of(admission, distributed.largest_over_ranks(longest))
-    for distance in distances(distributed.world_size()):
-        held = held.merged(held.from_bytes(exchange(held.to_bytes(), distance)))
+    for distance in hops(distributed.world_size()):
+        held = held.merged(held.from_bytes(swap(held.to_bytes(), distance)))
     distributed.refuse_unequal(held.digest(), "selection")
     return held.chosen(list(admission.quotas))
 
 
-def exchange(data: bytes, distance: int) -> bytes:
+def swap(data: bytes, distance: int) -> bytes:
     """Send `data` to the rank `distance` ahead and return what the rank as far behind sends, as long. Collective."""
     mine = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(distributed.device())
     return distributed.shift(mine, distance).cpu().numpy().tobytes()

@@ -41,7 +41,7 @@ def run(rank: int, scenes: Path, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     wanted = store(scenes, folder / str(rank), rank, 2)
-    exchange = Exchange(wanted, payload.find(folder / str(rank)), 1 << 20)
+    exchange = Exchange(wanted, payload.find(folder / str(rank), rank, 2), {}, 1 << 20)
     torch.save(batches(scenes, exchange, rank, 2), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -50,7 +50,7 @@ def run(rank: int, scenes: Path, folder: Path) -> None:
 def test_exemplars_reach_who_draws_them(scenes: Path, tmp_path: Path) -> None:
     torch.multiprocessing.spawn(run, (scenes, tmp_path), nprocs=2)
     wanted = store(scenes, tmp_path / "alone", 0, 1)
-    alone = batches(scenes, Exchange(wanted, payload.find(tmp_path / "alone"), 0), 0, 1)
+    alone = batches(scenes, Exchange(wanted, payload.find(tmp_path / "alone"), {}, 0), 0, 1)
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for (keys, *tensors), *shares in zip(alone, *parts, strict=True):
         assert [key for turn in zip(*(share[0] for share in shares), strict=True) for key in turn] == list(keys)
@@ -61,14 +61,18 @@ def test_exemplars_reach_who_draws_them(scenes: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_delivered_is_checked(scenes: Path, tmp_path: Path) -> None:
-    exchange = Exchange(store(scenes, tmp_path, 0, 1), payload.find(tmp_path), 0)
+    exchange = Exchange(store(scenes, tmp_path, 0, 1), payload.find(tmp_path), {}, 0)
     entry, [(number, data)] = exchange.exemplars[3], exchange.deliver([[3]]).items()
     assert number == 3 and BytesReader(data).read(entry) == ShardReader().read(payload.find(tmp_path)[STAGE, entry.key])
     with pytest.raises(InputError, match="its checksum is wrong"):
         BytesReader(data[:-1] + b"x").read(entry)
 
 
-def test_an_exemplar_that_nobody_holds_is_named(scenes: Path, tmp_path: Path) -> None:
-    wanted = store(scenes, tmp_path, 0, 2)
-    with pytest.raises(InputError, match=f"no rank holds the exemplars {wanted[1][1]}, .* of 3"):
-        Exchange(wanted, payload.find(tmp_path), 0)
+def test_the_data_stands_in_for_what_nobody_holds_and_what_is_nowhere_is_named(scenes: Path, tmp_path: Path) -> None:
+    wanted, held = store(scenes, tmp_path, 0, 2), payload.find(tmp_path)
+    with pytest.raises(InputError, match=f"no rank holds 3 exemplars \\({wanted[1][1]}, "):
+        Exchange(wanted, held, {}, 0)
+    originals = {clip.key: clip for index in read_split(scenes, "train") for clip in index.clips}
+    exchange = Exchange(wanted, held, originals, 0)
+    [(_, data)] = exchange.deliver([[1]]).items()
+    assert BytesReader(data).read(exchange.exemplars[1]) == ShardReader().read(originals[wanted[1][1]])

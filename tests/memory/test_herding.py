@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from cavs_dist.memory.herding import class_features, distances
+from cavs_dist.memory.herding import class_features, distances_to_mean
 from cavs_dist.outputs import Batch
 
 
@@ -33,6 +33,6 @@ def test_a_feature_is_the_mean_over_the_class_s_pixels() -> None:
 def test_distances_are_to_the_mean() -> None:
     features = {"a": [0.0, 0.0], "b": [2.0, 0.0], "c": [1.0, 3.0]}
     rows = {key: torch.tensor(feature, dtype=torch.float64) for key, feature in features.items()}
-    assert distances(rows) == pytest.approx({"a": math.sqrt(2), "b": math.sqrt(2), "c": 2.0})
-    assert distances(dict(reversed(rows.items()))) == distances(rows)
-    assert distances({"a": rows["a"]}) == {"a": 0.0} and distances({}) == {}
+    assert distances_to_mean(rows) == pytest.approx({"a": math.sqrt(2), "b": math.sqrt(2), "c": 2.0})
+    assert distances_to_mean(dict(reversed(rows.items()))) == distances_to_mean(rows)
+    assert distances_to_mean({"a": rows["a"]}) == {"a": 0.0} and distances_to_mean({}) == {}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cavs_dist.memory.admission import Admission
 from cavs_dist.memory.select import ORDERS, Candidate, Select, quotas
 from cavs_dist.memory.shortlist import Shortlist
-from cavs_dist.memory.synchronize import distances
+from cavs_dist.memory.synchronize import hops
 
 CLASSES = ("dog", "bird", "whale")
 KEYS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="./\\"), min_size=1, max_size=6)
@@ -55,7 +55,7 @@ def test_any_split_and_order_over_ranks_gives_the_same(
             parts[rng.randrange(world)].append(clip)
     alone = [shortlist(rule, part, quota) for part in parts]
     ranks = alone
-    for distance in distances(world):
+    for distance in hops(world):
         ranks = [ranks[rank].merged(ranks[rank - distance]) for rank in range(world)]
     expected = direct(rule, candidates, quota)
     assert [named(held) for held in ranks] == [expected] * world

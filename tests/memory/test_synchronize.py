@@ -2,20 +2,20 @@ import pytest
 
 from cavs_dist.memory.admission import Admission
 from cavs_dist.memory.select import Candidate
-from cavs_dist.memory.synchronize import distances, synchronize
+from cavs_dist.memory.synchronize import hops, synchronize
 
 
 @pytest.mark.parametrize(
     ("world", "rounds"), [(1, []), (2, [1]), (3, [1, 2]), (8, [1, 2, 4]), (1024, [1 << i for i in range(10)])]
 )
 def test_rounds_grow_with_the_logarithm_of_the_ranks(world: int, rounds: list[int]) -> None:
-    assert list(distances(world)) == rounds
+    assert list(hops(world)) == rounds
 
 
 @pytest.mark.parametrize("world", range(1, 40))
 def test_every_rank_hears_of_every_rank(world: int) -> None:
     heard = [{rank} for rank in range(world)]
-    for distance in distances(world):
+    for distance in hops(world):
         heard = [heard[rank] | heard[rank - distance] for rank in range(world)]
     assert heard == [set(range(world))] * world
 

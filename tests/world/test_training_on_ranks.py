@@ -43,7 +43,7 @@ def slots(folder: Path, ranks: int) -> list[list[str]]:
 
 # At the paper's rate: the first slopes of POD, between two almost equal models, make large steps of rounding.
 WORLD = ["optim.lr=1e-4", "optim.batch=8", "track.clips=true", "train.epochs=5"]
-WORLD += ["rehearse.count=online", "rehearse.every=2", "rehearse.lag=2"]
+WORLD += ["rehearse.count=online", "rehearse.every=2", "rehearse.lag=2", "memory.payload=exchange"]
 
 
 @pytest.fixture(scope="module")
