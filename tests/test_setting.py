@@ -88,3 +88,9 @@ def test_a_model_grows_from_what_was_kept(tiny: str, finished: Path) -> None:
     assert all(kept[name].equal(grown[name]) for name in body)
     assert not any(kept[name].equal(anew[name]) for name in body if kept[name].dim() == 4)
     assert kept.keys() < grown.keys() == anew.keys()
+
+
+def test_sending_exemplars_and_skipping_corrupt_clips_exclude_each_other(tiny: str) -> None:
+    open_setting(load_run(tiny, ["memory.payload=exchange"]))
+    with pytest.raises(InputError, match=r"memory\.payload=exchange sends .* set data\.on_corrupt=error"):
+        open_setting(load_run(tiny, ["memory.payload=exchange", "data.on_corrupt=skip"]))
