@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from cavs_dist.errors import InputError
 from cavs_dist.pulse import waiting
@@ -49,6 +50,26 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     total = values.detach().clone()
     with waiting():
         dist.all_reduce(total)
+    return total
+
+
+class _Summed(torch.autograd.Function):
+    """Every rank's loss depends on every rank's part, so slopes are summed too."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, values: Tensor) -> Tensor:
+        return sum_over_ranks(values)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, slope: Tensor) -> Tensor:
+        return sum_over_ranks(slope.contiguous())
+
+
+def summed_over_ranks(values: Tensor) -> Tensor:
+    """Return what `sum_over_ranks` does, and pass gradients through it. Collective, and again in the backward pass."""
+    if not dist.is_initialized():
+        return values
+    total: Tensor = _Summed.apply(values)
     return total
 
 

@@ -1,10 +1,12 @@
 """What tests of many rooms share: a small data set, a run on it, and a way to start processes."""
 
+import json
 import os
 import resource
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -160,6 +162,23 @@ def start() -> Callable[..., "subprocess.Popen[str]"]:
         )
 
     return start
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[["subprocess.Popen[str]", Path, int], None]:
+    """Wait until the process that trains in a run folder has made an update, which must not be its last."""
+
+    def wait_for(process: "subprocess.Popen[str]", folder: Path, update: int) -> None:
+        metrics, end = folder / "metrics.jsonl", time.monotonic() + 180
+        made = 0
+        while made < update:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.01)
+            whole = metrics.read_text().split("\n")[:-1] if metrics.exists() else []
+            made = max((line["update"] for line in map(json.loads, whole) if "loss" in line), default=0)
+
+    return wait_for
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import pytest
 
 from cavs_dist.cli import main
 from cavs_dist.config import load_run
+from cavs_dist.errors import Interrupted
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -87,6 +88,19 @@ def test_what_is_no_run_folder_is_refused(call: Call, tmp_path: Path, command: s
 def test_a_run_of_another_config_is_not_touched(call: Call, tiny: str, finished: Path) -> None:
     code, _, err = call("train", tiny, f"out={finished}", "seed=4")
     assert code == 2 and "seed: 3 there, 4 now" in err
+
+
+def test_a_stop_says_what_it_led_to_and_exits_with_75(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(run: Path, *options: object) -> None:
+        raise Interrupted("stopped by SIGTERM; run the same") from RuntimeError("connection closed")
+
+    monkeypatch.setattr("cavs_dist.evaluate.evaluate", stopped)
+    code, _, said = call("evaluate", tmp_path)
+    assert (code, said) == (75, "stopped by SIGTERM; run the same (then: connection closed)\n")
+    monkeypatch.setenv("RANK", "1")  # another rank's sentence would be the first one's again
+    assert call("evaluate", tmp_path)[::2] == (75, "")
 
 
 def test_an_unknown_command_exits_with_2(call: Call) -> None:

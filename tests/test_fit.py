@@ -79,6 +79,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_writes_its_clips_down(tiny: 
 
 def test_what_is_not_finite_is_left_out_within_the_budget(tiny: str, tmp_path: Path) -> None:
     run = [*SHORT, f"out={tmp_path}", "optim.lr=1e20", "train.checkpoint_every=1", "train.on_nonfinite=skip"]
+    run.append("track.clips=true")
     with pytest.raises(InputError, match=r"and 3 updates of this fit were not, more than train\.nonfinite_budget=2"):
         train(load_run(tiny, [*run, "train.nonfinite_budget=2"]))
     newest = Checkpoints(tmp_path / "checkpoints", 2).newest(0, "main")
@@ -89,6 +90,8 @@ def test_what_is_not_finite_is_left_out_within_the_budget(tiny: str, tmp_path: P
     assert [(line.get("event"), line["update"]) for line in lines][:6] == [
         *(("begin", 0), (None, 1)), *(("nonfinite", update) for update in (2, 3, 4, 5)),
     ]  # fmt: skip
+    clips = [json.loads(line) for line in (tmp_path / "clips/rank-0.jsonl").read_text().splitlines()]
+    assert [len(line["keys"]) for line in clips][:5] == [4, 0, 0, 0, 0]  # no clip taught what was left out
     kept = load_file(tmp_path / "stages/0/main.safetensors")
     assert all(value.isfinite().all() for value in kept.values())
 

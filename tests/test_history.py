@@ -39,6 +39,14 @@ def test_a_line_names_the_clips_of_all_micro_batches_and_which_are_from_memory(t
     assert json.loads(line) == {"stage": 1, "phase": "main", "update": 7, "keys": ["a", "c"], "exemplars": ["old-b"]}
 
 
+def test_an_update_that_was_left_out_is_a_line_without_clips(tmp_path: Path) -> None:
+    history = ClipHistory(tmp_path, 0)
+    history.add(1, "main", 7, ())
+    history.close()
+    line = json.loads((tmp_path / "clips/rank-0.jsonl").read_text())
+    assert line == {"stage": 1, "phase": "main", "update": 7, "keys": [], "exemplars": []}
+
+
 def test_going_on_cuts_every_rank_s_own_file_and_those_of_ranks_that_are_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from cavs_dist import distributed
 from cavs_dist.config import load_run
+from cavs_dist.errors import Interrupted
 from cavs_dist.run_folder import read_json, read_state
-from cavs_dist.trainer import train
+from cavs_dist.trainer import leaving_word, train
 
 MAIN = {"begin.pt", "main.json", "main.safetensors", "evaluation.json", "examples.npz"}
 PRODUCTS = {0: MAIN | {"twin.json", "twin.safetensors", "memory.json"}, 1: MAIN}
@@ -59,6 +61,19 @@ def test_a_record_says_all_that_a_report_needs(finished: Path) -> None:
         assert {"all", "old", "old_fg", "new", "harmonic", "previous", "forgetting"} <= record["metrics"].keys()
     events = [(line["event"], line["stage"]) for line in lines(finished) if "event" in line]
     assert events == [("begin", 0), ("evaluation", 0), ("begin", 1), ("evaluation", 1)]
+
+
+def test_word_of_a_stop_is_left_by_whichever_rank_hears_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    word = tmp_path / "stopped.txt"
+    monkeypatch.setattr(distributed, "is_first", lambda: False)  # the first may be ended before it can write
+    with pytest.raises(Interrupted), leaving_word(word):
+        raise Interrupted("stopped by SIGUSR1")
+    assert word.read_text() == "stopped by SIGUSR1\n"
+    with leaving_word(word):
+        assert word.exists()  # not another rank's to remove
+    monkeypatch.setattr(distributed, "is_first", lambda: True)
+    with leaving_word(word):
+        assert not word.exists()
 
 
 def test_a_finished_run_is_left_as_it_is(finished: Path, tmp_path: Path) -> None:

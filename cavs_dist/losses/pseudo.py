@@ -12,7 +12,7 @@ from torch import Tensor
 from cavs_dist import distributed
 from cavs_dist.data.clip import IGNORED
 from cavs_dist.losses.segment import BACKGROUND, log_probabilities
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs import Batch, Outputs, most_probable
 
 # The bins are equal in log u: a sure teacher's medians lie anywhere from 1e-6 to 0.5, and each is found to 0.5 %.
 BINS = 4096
@@ -42,7 +42,7 @@ def entropy_counts(labels: Tensor, teacher: Outputs) -> Tensor:
     log_p = log_probabilities(teacher)
     position = 1 - normalised_entropy(log_p).clamp(min=SMALLEST).log() / math.log(SMALLEST)
     bins = (position * BINS).long().clamp(max=BINS - 1)
-    cells = (log_p.argmax(dim=1) * BINS + bins)[labels == BACKGROUND]
+    cells = (most_probable(log_p) * BINS + bins)[labels == BACKGROUND]
     return cells.bincount(minlength=teacher.num_classes * BINS).view(teacher.num_classes, BINS)
 
 
@@ -61,7 +61,7 @@ def pseudo_labels(labels: Tensor, teacher: Outputs, thresholds: Tensor, keep: Te
     which only a rehearsed clip's labels hold, are replaced like background, as CMR's release does (arXiv 2510.17234).
     """
     log_p = log_probabilities(teacher)
-    guess = log_p.argmax(dim=1)
+    guess = most_probable(log_p)
     sure = normalised_entropy(log_p) < thresholds[guess]
     open_to_guess = (labels < teacher.num_classes) & ~keep[:, None, None]
     return torch.where(open_to_guess, guess.where(sure, IGNORED), labels)

@@ -29,9 +29,9 @@ class Summed:
 class OnlineCounts:
     """N_a(u) = beta N_a(u - 1) + the collisions with old class a of update u's new-class clips.
 
-    Each update adds integers on the device. Every `every` updates they are summed over ranks, while training goes on;
-    beta is then applied to the sums, update by update, in float64: no rounding depends on the number of ranks. A sum
-    begun when update u is the next one is in force from update u + `lag` on, on every rank.
+    Each update adds integers on the device. Every `every` updates they are summed over ranks, while training goes on,
+    and there beta is applied to the sums, update by update, in float64: no rounding depends on the number of ranks. A
+    sum begun when update u is the next one is in force from update u + `lag` on, on every rank.
     """
 
     def __init__(self, stage: Stage, threshold: float, beta: float, every: int, lag: int) -> None:
@@ -97,11 +97,11 @@ class OnlineCounts:
 
     def _settle(self) -> None:
         update, wait = self._pending.popleft()
-        recent, pairs = self._split(wait().cpu())
-        counts = self._known[-1].counts
+        recent, pairs = self._split(wait())
+        counts = self._known[-1].counts.to(recent.device)
         for collided in recent:
             counts = self.beta * counts + collided
-        self._known.append(Summed(update, counts, self._known[-1].pairs + pairs))
+        self._known.append(Summed(update, counts.cpu(), self._known[-1].pairs + pairs.cpu()))
 
     def _parts(self) -> Tensor:
         return torch.cat((self._recent, self._pairs))

@@ -4,10 +4,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
-from cavs_dist import distributed
-from cavs_dist.pulse import waiting
+from cavs_dist.distributed import summed_over_ranks
 
 Norm = Literal["sync", "frozen", "group"]
 
@@ -63,18 +61,10 @@ class SyncNorm(nn.Module):
 
     def _statistics(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # sums of bf16 would be rounded to 8 bits
-        count = _sum(maps.new_tensor(maps.numel() / maps.shape[1]))
-        mean = _sum(maps.sum(dim=(0, 2, 3))) / count
-        var = _sum((maps - mean[:, None, None]).square().sum(dim=(0, 2, 3))) / count
+        count = summed_over_ranks(maps.new_tensor(maps.numel() / maps.shape[1]))
+        mean = summed_over_ranks(maps.sum(dim=(0, 2, 3))) / count
+        var = summed_over_ranks((maps - mean[:, None, None]).square().sum(dim=(0, 2, 3))) / count
         with torch.no_grad():
             self.mean.lerp_(mean, self.momentum)
             self.var.lerp_(var * count / (count - 1).clamp(min=1), self.momentum)
         return mean, var
-
-
-def _sum(values: Tensor) -> Tensor:
-    if distributed.world_size() == 1:
-        return values
-    with waiting():
-        total: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
-    return total

@@ -18,6 +18,7 @@ from cavs_dist.run_folder import RunFolder, read_json
 from cavs_dist.trainer import train
 
 Start = Callable[..., "subprocess.Popen[str]"]
+WaitFor = Callable[["subprocess.Popen[str]", Path, int], None]
 PATIENCE = 120
 
 
@@ -33,22 +34,15 @@ def losses(folder: Path) -> dict[int, float]:
     return {line["update"]: line["loss"] for line in made}
 
 
-def wait_for(process: "subprocess.Popen[str]", folder: Path, update: int) -> None:
-    """Wait until the process has made `update`, which must not be its last."""
-    end = time.monotonic() + PATIENCE
-    while not any(line["update"] >= update for line in lines(folder)):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def weights(folder: Path) -> dict[str, bytes]:
     names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "*.tar")
     return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.rglob(name)}
 
 
 @pytest.mark.slow
-def test_kill_9_twice_and_go_on(start: Start, tiny: str, shaken: Path, finished: Path, tmp_path: Path) -> None:
+def test_kill_9_twice_and_go_on(
+    start: Start, wait_for: WaitFor, tiny: str, shaken: Path, finished: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     command = ("train", tiny, f"out={out}", f"train.start={shaken}")
     # The twin makes updates 1 to 6, the main model of stage 1 updates 7 to 20; a checkpoint every 4 of each.

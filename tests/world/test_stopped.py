@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Two = Callable[..., "list[subprocess.Popen[str]]"]
+WaitFor = Callable[["subprocess.Popen[str]", Path, int], None]
 PATIENCE = 180
 
 
@@ -31,15 +31,6 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, whole) if "loss" in line]
 
 
-def wait_for(process: "subprocess.Popen[str]", folder: Path, update: int) -> None:
-    """Wait until the process has made `update`, which must not be its last."""
-    end = time.monotonic() + PATIENCE
-    while not any(line["update"] >= update for line in lines(folder)):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def products(folder: Path) -> dict[str, bytes]:
     names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "*.tar")
     return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.rglob(name)}
@@ -53,6 +44,7 @@ def losses(folder: Path) -> list[tuple[int, float]]:
 @pytest.mark.slow
 def test_two_ranks_stop_at_one_update_name_who_is_lost_and_go_on(
     start_two: Two,
+    wait_for: WaitFor,
     started: "list[subprocess.Popen[str]]",
     tiny: str,
     shaken: Path,
@@ -93,7 +85,13 @@ def test_two_ranks_stop_at_one_update_name_who_is_lost_and_go_on(
 
 @pytest.mark.slow
 def test_a_signal_to_the_whole_process_group_leaves_its_readers_to_the_last_update(
-    started: "list[subprocess.Popen[str]]", start: Start, tiny: str, shaken: Path, finished: Path, tmp_path: Path
+    start: Start,
+    wait_for: WaitFor,
+    started: "list[subprocess.Popen[str]]",
+    tiny: str,
+    shaken: Path,
+    finished: Path,
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "run"
     command = ("train", tiny, f"out={out}", f"train.start={shaken}", "data.workers=1")

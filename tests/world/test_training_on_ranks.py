@@ -12,6 +12,7 @@ from cavs_dist.run_folder import read_json, read_state
 from cavs_dist.trainer import train
 
 Start = Callable[..., "subprocess.Popen[str]"]
+Two = Callable[..., "list[subprocess.Popen[str]]"]
 PATIENCE = 180
 pytestmark = [pytest.mark.world, pytest.mark.slow]
 
@@ -85,8 +86,9 @@ def test_one_checkpoint_has_the_same_metrics_on_two_ranks(start: Start, finished
             assert record["metrics"][name] == (None if value is None else pytest.approx(value, abs=1e-6)), name
 
 
-def test_slots_that_ranks_do_not_divide_are_refused_before_any_work(start: Start, tiny: str, tmp_path: Path) -> None:
-    code, said = finish(start("train", tiny, f"out={tmp_path / 'run'}", "optim.batch=6", ranks=2))
-    assert code != 0
-    assert "error: 2 ranks do not divide the 3 memory slots of an update" in said
+def test_slots_that_ranks_do_not_divide_are_refused_before_any_work(start_two: Two, tiny: str, tmp_path: Path) -> None:
+    for process in start_two("train", tiny, f"out={tmp_path / 'run'}", "optim.batch=6"):
+        code, said = finish(process)
+        assert code == 2
+        assert "error: 2 ranks do not divide the 3 memory slots of an update" in said
     assert not (tmp_path / "run").exists()
