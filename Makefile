@@ -6,7 +6,7 @@ DEMO := runs/demo
 # Two ranks or two processes on two cores: one thread each keeps tests quick and their sums reproducible.
 TEST_ENV := OMP_NUM_THREADS=1 WANDB_MODE=disabled
 
-.PHONY: install lint types arrows test chaos test-all demo clean
+.PHONY: install lint types arrows test test-gpu chaos test-all demo clean
 
 install: $(VENV)/installed
 
@@ -26,14 +26,20 @@ arrows: install
 	$(BIN)/lint-imports
 
 test: lint types arrows
-	$(TEST_ENV) $(BIN)/python -m pytest -m "not gpu and not long"
+	$(TEST_ENV) $(BIN)/python -m pytest -m "not kernel and not long"
+	TRITON_INTERPRET=1 $(TEST_ENV) $(BIN)/python -m pytest -m "kernel and not long" tests/kernels
+
+# The same tests of the kernels on a GPU, where they are compiled.
+test-gpu: install
+	$(TEST_ENV) $(BIN)/python -m pytest -m kernel tests/kernels
 
 # Four kills of a run on two ranks; `python bench/chaos.py` has twenty.
 chaos: install
 	$(TEST_ENV) $(BIN)/python -m pytest -m chaos
 
 test-all: lint types arrows
-	$(TEST_ENV) $(BIN)/python -m pytest
+	$(TEST_ENV) $(BIN)/python -m pytest -m "not kernel"
+	TRITON_INTERPRET=1 $(TEST_ENV) $(BIN)/python -m pytest -m kernel tests/kernels
 
 demo: install
 	PATH="$(abspath $(BIN)):$$PATH" DEMO=$(DEMO) bench/demo.sh

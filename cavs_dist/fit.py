@@ -112,7 +112,7 @@ class Fit:
                 taught = self._teach(batch)
                 terms = self.method.loss(batch, self.engine(batch), taught)
             if self.online is not None and taught is not None:
-                self.online.add(taught.prediction(), batch, update.number)
+                self.online.add(taught.head, batch, update.number)
             self.engine.backward(torch.stack([term.float() for term in terms.values()]).sum())
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0) + term.detach().float() / len(batches)

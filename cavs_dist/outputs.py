@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from cavs_kernels.head import Head
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,14 @@ class Outputs:
         """The maps that feature distillation compares: every level and the head map."""
         return (*self.levels, self.head_map)
 
+    @property
+    def head(self) -> Head:
+        """What ops read that make no logits in full."""
+        return Head(self.features, self.weight, self.bias)
+
     def logits(self) -> Tensor:
         """Return [N, K, H, W] logits, in float32 at least: bf16 would round what losses compare."""
-        with torch.autocast(self.features.device.type, enabled=False):
-            wide = torch.promote_types(self.features.dtype, torch.float32)
-            return F.conv2d(self.features.to(wide), self.weight[:, :, None, None].to(wide), self.bias.to(wide))
+        return self.head.logits()
 
     def prediction(self) -> Tensor:
         """Return [N, H, W] int64: the most probable class of each pixel, the first of equals."""

@@ -12,6 +12,7 @@ from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
 from cavs_dist.memory.rehearsal import Pairs, find_collisions, name_pairs
 from cavs_dist.outputs import Batch
+from cavs_kernels.head import Head
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class OnlineCounts:
         self._known = [Summed(0, torch.zeros(labels, dtype=torch.float64), torch.zeros_like(self._pairs).cpu())]
         self._pending: deque[tuple[int, Callable[[], Tensor]]] = deque()
 
-    def add(self, old: Tensor, batch: Batch, update: int) -> None:
-        """Count a micro-batch of `update`; `old` [N, H, W] is the old model's argmax map."""
+    def add(self, old: Head | Tensor, batch: Batch, update: int) -> None:
+        """Count a micro-batch of `update`; `old` is the old model's head, or its argmax map [N, H, W]."""
         found = find_collisions(old, batch, self.stage, self.threshold)
         recorded = (found.recorded & ~batch.from_memory).long()
         self._recent[update % self.every].index_add_(0, found.old, recorded)

@@ -9,6 +9,7 @@ from cavs_dist.curriculum import Stage
 from cavs_dist.distributed import sum_over_ranks
 from cavs_dist.outputs import Batch, Outputs
 from cavs_kernels.collision import Collisions, collisions
+from cavs_kernels.head import Head
 
 Pairs = dict[tuple[str, str], int]  # (old class, new class) -> clips in which the old model takes new for old
 MOST_PAIRS = 20
@@ -24,11 +25,11 @@ class CollisionCounter:
     def watch(self, clips: Iterable[tuple[Batch, Outputs]]) -> Iterator[tuple[Batch, Outputs]]:
         """Yield `clips` (with the old model's outputs) unchanged, counting each on its way."""
         for batch, outputs in clips:
-            self.add(outputs.prediction(), batch)
+            self.add(outputs.head, batch)
             yield batch, outputs
 
-    def add(self, old: Tensor, batch: Batch) -> None:
-        """Count a batch's collisions; `old` [N, H, W] is the old model's argmax map."""
+    def add(self, old: Head | Tensor, batch: Batch) -> None:
+        """Count a batch's collisions; `old` is the old model's head, or its argmax map [N, H, W]."""
         found = find_collisions(old, batch, self.stage, self.threshold)
         self.pairs.index_put_((found.old, found.new), found.recorded.long(), accumulate=True)
 
@@ -37,10 +38,10 @@ class CollisionCounter:
         return name_pairs(self.stage, sum_over_ranks(self.pairs).tolist())
 
 
-def find_collisions(old: Tensor, batch: Batch, stage: Stage, threshold: float) -> Collisions:
-    """Find the collision of each of the batch's clips; `old` [N, H, W] is the old model's argmax map."""
-    clips = len(batch.keys)
-    return collisions(old.view(clips, -1), batch.labels.view(clips, -1), stage.num_labels, threshold)
+def find_collisions(old: Head | Tensor, batch: Batch, stage: Stage, threshold: float) -> Collisions:
+    """Find the collision of each of the batch's clips; `old` is the old model's head, or its argmax map [N, H, W]."""
+    truth = batch.labels.view(len(batch.keys), -1, *batch.labels.shape[1:])
+    return collisions(old if isinstance(old, Head) else old.view_as(truth), truth, stage.num_labels, threshold)
 
 
 def name_pairs(stage: Stage, counts: Sequence[Sequence[int]]) -> Pairs:

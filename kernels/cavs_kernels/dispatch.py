@@ -1,8 +1,10 @@
 """The one rule that chooses, at every call, between a Triton kernel and its reference."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 from typing import TypeVar
 
 from torch import Tensor
@@ -21,8 +23,17 @@ def reference_only() -> Iterator[None]:
         _reference_only.reset(token)
 
 
-def choose(reference: Op, kernel: Op | None, tensor: Tensor) -> Op:
-    """Return `kernel` for a CUDA or ROCm tensor if there is one and nothing forces the reference, else `reference`."""
-    if kernel is None or not tensor.is_cuda or _reference_only.get():
+def choose(reference: Op, load_kernel: Callable[[], Op], tensor: Tensor) -> Op:
+    """Return the kernel for a CUDA or ROCm tensor, else `reference`, which a `reference_only` block forces too.
+
+    `load_kernel` imports it: machines without Triton never do. Where Triton interprets (TRITON_INTERPRET=1), the kernel
+    is taken on every device: so it is tested without a GPU.
+    """
+    if _reference_only.get() or not (tensor.is_cuda or interpreting()) or find_spec("triton") is None:
         return reference
-    return kernel
+    return load_kernel()
+
+
+def interpreting() -> bool:
+    """Tell whether Triton runs kernels as Python, as TRITON_INTERPRET=1 makes it do; without importing it."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "on", "yes", "y")

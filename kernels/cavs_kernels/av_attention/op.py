@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from cavs_kernels.av_attention.reference import AttentionWeights, av_attention_reference
-from cavs_kernels.dispatch import choose
 
 MODES = ("dot", "softmax", "visual")
 
@@ -37,4 +36,4 @@ def av_attention(
         mask = torch.ones(groups, frames, dtype=torch.bool, device=tokens.device)
     if mask.shape != (groups, frames):
         raise ValueError(f"mask has shape {tuple(mask.shape)}; expected {(groups, frames)}")
-    return choose(av_attention_reference, None, tokens)(tokens, audio, weights, mode, mask)
+    return av_attention_reference(tokens, audio, weights, mode, mask)

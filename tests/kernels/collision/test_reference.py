@@ -23,16 +23,16 @@ def test_every_pixel_is_counted_as_a_loop_counts_it(shape: tuple[int, ...], num_
     torch.manual_seed(num_labels)
     old = torch.randint(num_labels, shape)
     truth = torch.where(torch.rand(shape) < 0.2, 255, torch.randint(num_labels, shape))
-    found = pair_counts_reference(old, truth, num_labels)
+    found = pair_counts_reference(old, truth, num_labels, num_labels, 255)
     assert found.dtype == torch.int64
     assert found.equal(slow_counts(old, truth, num_labels))
 
 
 def test_where_the_models_agree_nothing_is_counted() -> None:
     same = torch.randint(4, (2, 8))
-    assert not pair_counts_reference(same, same, 4).any()
+    assert not pair_counts_reference(same, same, 4, 4, 255).any()
 
 
 def test_views_are_counted_like_copies() -> None:
     old, truth = torch.randint(4, (6, 5, 2)).permute(2, 1, 0), torch.randint(4, (5, 2, 6)).permute(1, 0, 2)
-    assert pair_counts_reference(old, truth, 4).equal(slow_counts(old, truth, 4))
+    assert pair_counts_reference(old, truth, 4, 4, 255).equal(slow_counts(old, truth, 4))
