@@ -6,7 +6,7 @@ DEMO := runs/demo
 # Two ranks or two processes on two cores: one thread each keeps tests quick and their sums reproducible.
 TEST_ENV := OMP_NUM_THREADS=1 WANDB_MODE=disabled
 
-.PHONY: install lint types arrows test test-gpu chaos test-all demo clean
+.PHONY: install lint types arrows test test-gpu bench-gpu chaos test-all demo clean
 
 install: $(VENV)/installed
 
@@ -32,6 +32,10 @@ test: lint types arrows
 # The same tests of the kernels on a GPU, where they are compiled.
 test-gpu: install
 	$(TEST_ENV) $(BIN)/python -m pytest -m kernel tests/kernels
+
+# Every op on a GPU, against its alternatives; nothing wrong is timed. Adds to bench/gpu.jsonl, which makes the table.
+bench-gpu: test-gpu
+	$(BIN)/python bench/gpu.py
 
 # Four kills of a run on two ranks; `python bench/chaos.py` has twenty.
 chaos: install

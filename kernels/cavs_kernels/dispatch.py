@@ -7,7 +7,10 @@ from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import TypeVar
 
+import torch
 from torch import Tensor
+
+from cavs_kernels.cache import keep_cache_on_this_node
 
 Op = TypeVar("Op", bound=Callable[..., object])
 _reference_only: ContextVar[bool] = ContextVar("reference_only", default=False)
@@ -31,6 +34,8 @@ def choose(reference: Op, load_kernel: Callable[[], Op], tensor: Tensor) -> Op:
     """
     if _reference_only.get() or not (tensor.is_cuda or interpreting()) or find_spec("triton") is None:
         return reference
+    if not torch.compiler.is_compiling():  # Inductor has a folder of its own on every node
+        keep_cache_on_this_node()
     return load_kernel()
 
 
