@@ -5,9 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from cavs_dist.distributed import summed_over_ranks
 from cavs_dist.errors import InputError
-from cavs_dist.models.norm import Norm, make_norm
-from cavs_kernels.av_attention import AttentionWeights, av_attention
+from cavs_dist.models.norm import Norm, SyncNorm, make_norm
+from cavs_kernels.av_attention import AttentionWeights, NormWeights, av_attention, av_attention_block
 
 Attention = Literal["dot", "softmax", "visual"]
 
@@ -41,10 +42,25 @@ class AudioVisualAttention(nn.Module):
         tokens = maps.permute(0, 2, 3, 1).reshape(groups, frames, height * width, channels)
         audio = None if self.align is None else self.align(embedding)
         grouped = None if audio is None else audio.view(groups, frames, channels)
-        update = av_attention(tokens, grouped, self._weights(), mode=self.mode, mask=present)
-        update = self.norm(_as_maps(update, height, width)).permute(0, 2, 3, 1)
-        attended = self.layer_norm(tokens.view_as(update) + update) * present.view(-1, 1, 1, 1)
+        if isinstance(self.norm, SyncNorm):
+            attended = self._fused(self.norm, tokens, grouped, present).view(-1, height, width, channels)
+        else:
+            update = av_attention(tokens, grouped, self._weights(), mode=self.mode, mask=present)
+            update = self.norm(_as_maps(update, height, width)).permute(0, 2, 3, 1)
+            attended = self.layer_norm(tokens.view_as(update) + update) * present.view(-1, 1, 1, 1)
         return attended.permute(0, 3, 1, 2), audio
+
+    def _fused(self, norm: SyncNorm, tokens: Tensor, audio: Tensor | None, present: Tensor) -> Tensor:
+        """Attend and normalise in one op. Collective where the batch norm's statistics are."""
+        layer = self.layer_norm
+        norms = NormWeights(norm.weight, norm.bias, layer.weight, layer.bias, norm.eps, layer.eps)
+        attended, statistics = av_attention_block(
+            tokens, audio, self._weights(), norms,
+            mode=self.mode, mask=present, running=norm.running(), reduce=summed_over_ranks,
+        )  # fmt: skip
+        if statistics is not None:
+            norm.follow(*statistics)
+        return attended
 
     def _weights(self) -> AttentionWeights:
         layers = (self.theta, self.phi, self.g, self.z)

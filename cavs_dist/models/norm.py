@@ -55,16 +55,24 @@ class SyncNorm(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise [N, C, H, W] per channel."""
-        mean, var = (self.mean, self.var) if self.frozen or not self.training else self._statistics(maps)
+        mean, var = self.running() or self._statistics(maps)
         scale = self.weight * torch.rsqrt(var + self.eps)
         return (maps * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(maps.dtype)
+
+    def running(self) -> tuple[Tensor, Tensor] | None:
+        """Return the mean and variance to normalise with, None where they are the micro-batch's."""
+        return (self.mean, self.var) if self.frozen or not self.training else None
+
+    @torch.no_grad()
+    def follow(self, count: Tensor, mean: Tensor, var: Tensor) -> None:
+        """Move the running statistics towards those of a micro-batch of `count` pixels; `var` is the biased one."""
+        self.mean.lerp_(mean, self.momentum)
+        self.var.lerp_(var * count / (count - 1).clamp(min=1), self.momentum)
 
     def _statistics(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # sums of bf16 would be rounded to 8 bits
         count = summed_over_ranks(maps.new_tensor(maps.numel() / maps.shape[1]))
         mean = summed_over_ranks(maps.sum(dim=(0, 2, 3))) / count
         var = summed_over_ranks((maps - mean[:, None, None]).square().sum(dim=(0, 2, 3))) / count
-        with torch.no_grad():
-            self.mean.lerp_(mean, self.momentum)
-            self.var.lerp_(var * count / (count - 1).clamp(min=1), self.momentum)
+        self.follow(count, mean, var)
         return mean, var

@@ -1,6 +1,6 @@
 """Audio-visual attention (TPAVI), collapsed."""
 
-from cavs_kernels.av_attention.op import av_attention
-from cavs_kernels.av_attention.reference import AttentionWeights
+from cavs_kernels.av_attention.op import av_attention, av_attention_block
+from cavs_kernels.av_attention.reference import AttentionWeights, NormWeights, Statistics
 
-__all__ = ["AttentionWeights", "av_attention"]
+__all__ = ["AttentionWeights", "NormWeights", "Statistics", "av_attention", "av_attention_block"]

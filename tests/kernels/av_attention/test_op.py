@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cavs_kernels.av_attention import AttentionWeights, av_attention
+from cavs_kernels.av_attention import AttentionWeights, NormWeights, av_attention, av_attention_block
 from cavs_kernels.av_attention.direct import av_attention_direct
 
 TOKENS, AUDIO = torch.randn(2, 3, 4, 6, dtype=torch.float64), torch.randn(2, 3, 6, dtype=torch.float64)
@@ -47,5 +47,20 @@ def test_what_a_masked_frame_holds_changes_no_other_frame(mode: str) -> None:
 def test_what_does_not_fit_is_refused(
     message: str, tokens: Tensor, audio: Tensor | None, mode: str, mask: Tensor | None, channels: int
 ) -> None:
+    norms = NormWeights(*torch.ones(4, 6, dtype=torch.float64))
     with pytest.raises(ValueError, match=message):
         av_attention(tokens, audio, weights(channels), mode=mode, mask=mask)
+    with pytest.raises(ValueError, match=message):
+        av_attention_block(tokens, audio, weights(channels), norms, mode=mode, mask=mask)
+
+
+def test_the_block_tells_what_it_normalised_with() -> None:
+    ours, norms = weights(), NormWeights(*torch.ones(4, 6, dtype=torch.float64))
+    update = av_attention(TOKENS, AUDIO, ours).flatten(0, 2)
+    batch, statistics = av_attention_block(TOKENS, AUDIO, ours, norms)
+    assert statistics is not None and statistics.num_tokens == 2 * 3 * 4
+    torch.testing.assert_close(statistics.mean, update.mean(dim=0))
+    torch.testing.assert_close(statistics.var, update.var(dim=0, correction=0))
+    running, nothing = av_attention_block(TOKENS, AUDIO, ours, norms, running=statistics[1:])
+    assert nothing is None
+    torch.testing.assert_close(running, batch)
