@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
-from cavs_dist.losses.distill import pod_distillation
 from cavs_dist.losses.match import matching
-from cavs_dist.losses.pseudo import accepted_share, median_entropies, pseudo_labels
+from cavs_dist.losses.pod import pod_distillation
+from cavs_dist.losses.pseudo import median_entropies
 from cavs_dist.losses.segment import cross_entropy
 from cavs_dist.methods.base import Method, MethodConfig
 from cavs_dist.outputs import Batch, Outputs
+from cavs_kernels.segmentation_loss import segmentation_terms
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,12 @@ class Cmr(Method):
         """Return the terms; at stage 0 plain cross-entropy."""
         if teacher is None:
             return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
-        labels = self._labels(batch, teacher)
-        weight = batch.label_weight
-        if self.config.adaptive:
-            weight = weight * accepted_share(batch.labels, labels, num_old=teacher.num_classes - 1)
+        keep = batch.frames_from_memory & (self.config.memory_labels == "keep")
+        found = segmentation_terms(outputs.head, batch.labels, teacher.head, thresholds=self.thresholds, keep=keep)
+        weight = batch.label_weight * found.accepted if self.config.adaptive else batch.label_weight
         pod = pod_distillation(outputs, teacher, self.config.pod, self.config.pod_logits)
         terms = {
-            "segment": (weight * cross_entropy(outputs, labels)).sum(),
+            "segment": (weight * found.cross_entropy).sum(),
             "pod": self._growth(outputs, teacher) * (batch.frame_weight * pod).sum(),
         }
         if self.config.matching:
@@ -95,12 +95,6 @@ class Cmr(Method):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the thresholds back, on this rank's device."""
         self.thresholds = state["thresholds"].to(distributed.device()) if state else None
-
-    def _labels(self, batch: Batch, teacher: Outputs) -> Tensor:
-        if self.thresholds is None:
-            return batch.labels
-        keep = batch.frames_from_memory & (self.config.memory_labels == "keep")
-        return pseudo_labels(batch.labels, teacher, self.thresholds, keep)
 
     def _growth(self, outputs: Outputs, teacher: Outputs) -> float:
         if not self.config.schedule:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cavs_dist.losses.distill import distillation
 from cavs_dist.losses.segment import cross_entropy
 from cavs_dist.methods.base import Method, MethodConfig
 from cavs_dist.outputs import Batch, Outputs
+from cavs_kernels.segmentation_loss import segmentation_terms
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,11 @@ class Lwf(Method):
 
     def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
         """Return the cross-entropy and the distillation."""
-        segment = (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()
         if teacher is None:
-            return {"segment": segment}
-        distill = (batch.frame_weight * distillation(outputs, teacher)).sum()
-        return {"segment": segment, "distill": self.config.distill * distill}
+            return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
+        terms = segmentation_terms(outputs.head, batch.labels, teacher.head, distill="plain")
+        distill = (batch.frame_weight * terms.distillation).sum()
+        return {
+            "segment": (batch.label_weight * terms.cross_entropy).sum(),
+            "distill": self.config.distill * distill,
+        }

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from cavs_dist.losses.distill import unbiased_distillation
-from cavs_dist.losses.segment import cross_entropy, unbiased_cross_entropy
+from cavs_dist.losses.segment import cross_entropy
 from cavs_dist.methods.base import Method, MethodConfig
 from cavs_dist.outputs import Batch, Outputs
+from cavs_kernels.segmentation_loss import segmentation_terms
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,19 @@ class Mib(Method):
 
     def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
         """Return the two terms; at stage 0 plain cross-entropy."""
-        plain = cross_entropy(outputs, batch.labels)
         if teacher is None:
-            return {"segment": (batch.label_weight * plain).sum()}
-        # In rehearsed frames old classes have their labels: there, background hides nothing.
-        unbiased = unbiased_cross_entropy(outputs, batch.labels, num_old=teacher.num_classes - 1)
-        segment = torch.where(batch.frames_from_memory, plain, unbiased)
-        distill = (batch.frame_weight * unbiased_distillation(outputs, teacher)).sum()
-        return {"segment": (batch.label_weight * segment).sum(), "distill": self.config.distill * distill}
+            return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
+        terms = segmentation_terms(
+            outputs.head,
+            batch.labels,
+            teacher.head,
+            unbiased=True,
+            distill="unbiased",
+            # In rehearsed frames old classes have their labels: there, background hides nothing.
+            keep=batch.frames_from_memory,
+        )
+        distill = (batch.frame_weight * terms.distillation).sum()
+        return {
+            "segment": (batch.label_weight * terms.cross_entropy).sum(),
+            "distill": self.config.distill * distill,
+        }

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
-from cavs_dist.losses.distill import pod_distillation
-from cavs_dist.losses.pseudo import accepted_share, median_entropies, pseudo_labels
+from cavs_dist.losses.pod import pod_distillation
+from cavs_dist.losses.pseudo import median_entropies
 from cavs_dist.losses.segment import cross_entropy
 from cavs_dist.methods.base import Method, MethodConfig
 from cavs_dist.outputs import Batch, Outputs
+from cavs_kernels.segmentation_loss import segmentation_terms
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class Plop(Method):
         if teacher is None:
             return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
         assert self.thresholds is not None
-        labels = pseudo_labels(batch.labels, teacher, self.thresholds, keep=batch.frames_from_memory)
-        accepted = accepted_share(batch.labels, labels, num_old=teacher.num_classes - 1)
-        segment = (batch.label_weight * accepted * cross_entropy(outputs, labels)).sum()
+        kept = batch.frames_from_memory
+        terms = segmentation_terms(outputs.head, batch.labels, teacher.head, thresholds=self.thresholds, keep=kept)
+        segment = (batch.label_weight * terms.accepted * terms.cross_entropy).sum()
         growth = math.sqrt(outputs.num_classes / (outputs.num_classes - teacher.num_classes))
         pod = pod_distillation(outputs, teacher, self.config.pod, self.config.pod_logits)
         return {"segment": segment, "pod": growth * (batch.frame_weight * pod).sum()}

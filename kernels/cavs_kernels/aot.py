@@ -21,7 +21,7 @@ from triton.compiler import ASTSource
 
 from cavs_kernels.variant import Variant
 
-FAMILIES = ("av_attention", "collision")
+FAMILIES = ("av_attention", "collision", "segmentation_loss")
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
     "sm_90": GPUTarget("cuda", 90, 32),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cavs_dist.losses.pseudo import accepted_share, entropy_counts, median_entropies, medians, pseudo_labels
+from cavs_dist.losses.pseudo import entropy_counts, median_entropies, medians
 from cavs_dist.outputs import Batch, Outputs
 
 
@@ -59,29 +59,3 @@ def test_a_class_that_is_never_predicted_is_never_trusted() -> None:
     assert thresholds[2] == 0
     assert (thresholds[:2] > 0).all()
     assert median_entropies([], num_old=2).tolist() == [0, 0, 0]
-
-
-def test_background_takes_the_class_of_a_sure_teacher_and_the_rest_is_kept() -> None:
-    torch.manual_seed(0)
-    outputs = teacher(3, 2.0)
-    labels = torch.randint(0, 6, (2, 9, 11))
-    labels[labels == 5] = 255
-    thresholds = torch.tensor([0.3, 0.6, 0.4])
-    found = pseudo_labels(labels, outputs, thresholds, keep=torch.tensor([False, True]))
-    assert torch.equal(found[1], labels[1])
-    for y in range(9):
-        for x in range(11):
-            logits = outputs.features[0, :, y, x]
-            guess = int(logits.argmax())
-            expected = int(labels[0, y, x])
-            if expected in (0, 1, 2):
-                expected = guess if slow_entropy(logits) < thresholds[guess] else 255
-            assert found[0, y, x] == expected
-    everything = pseudo_labels(labels, outputs, torch.full((3,), math.inf), keep=torch.tensor([False, False]))
-    assert torch.equal(everything, torch.where(labels <= 2, outputs.prediction(), labels))
-
-
-def test_accepted_share_counts_background_only() -> None:
-    labels = torch.tensor([[[0, 0, 0, 4]], [[255, 255, 3, 4]], [[0, 1, 255, 3]]])
-    pseudo = torch.tensor([[[0, 255, 1, 4]], [[255, 255, 3, 4]], [[255, 255, 255, 3]]])
-    torch.testing.assert_close(accepted_share(labels, pseudo, num_old=2), torch.tensor([2 / 3, 1.0, 0.0]))

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from cavs_dist.curriculum import Stage
-from cavs_dist.losses.distill import pod_distillation
 from cavs_dist.losses.match import matching
-from cavs_dist.losses.pseudo import accepted_share, median_entropies, pseudo_labels
-from cavs_dist.losses.segment import cross_entropy
+from cavs_dist.losses.pod import pod_distillation
+from cavs_dist.losses.pseudo import median_entropies
 from cavs_dist.methods.cmr import Cmr, CmrConfig
 from cavs_dist.outputs import Batch, Outputs
+from cavs_kernels.segmentation_loss.reference import Rules, Terms, segmentation_terms_reference
 
 INFINITE = torch.full((3,), math.inf)
 
@@ -30,18 +30,22 @@ def terms(parts: tuple[Any, ...], **switches: Any) -> dict[str, torch.Tensor]:
     return copy.loss(batch, student, teacher)
 
 
+def reference(parts: tuple[Any, ...], thresholds: torch.Tensor | None, guesses: torch.Tensor) -> Terms:
+    _, batch, student, teacher = parts
+    rules = Rules(3, thresholds=thresholds, guesses=guesses)
+    return segmentation_terms_reference(student.head, batch.labels, teacher.head, rules)
+
+
 @pytest.mark.parametrize("pseudo", ["median", "all", "none"])
 @pytest.mark.parametrize("memory_labels", ["keep", "pseudo"])
 def test_what_background_becomes(parts: tuple[Any, ...], pseudo: str, memory_labels: str) -> None:
-    _, batch, student, teacher = parts
-    labels = batch.labels
-    if pseudo != "none":
-        thresholds = INFINITE if pseudo == "all" else median_entropies([(batch, teacher)], 2)
-        keep = torch.tensor([False, False, True, True]) & (memory_labels == "keep")
-        labels = pseudo_labels(labels, teacher, thresholds, keep)
+    _, batch, _, teacher = parts
+    thresholds = {"all": INFINITE, "median": median_entropies([(batch, teacher)], 2), "none": None}[pseudo]
+    guesses = torch.tensor([True, True, False, False]) | (memory_labels == "pseudo")
+    expected = reference(parts, thresholds, guesses)
     found = terms(parts, pseudo=pseudo, memory_labels=memory_labels)
     assert list(found) == ["segment", "pod"]
-    torch.testing.assert_close(found["segment"], cross_entropy(student, labels)[:3].mean())
+    torch.testing.assert_close(found["segment"], expected.cross_entropy[:3].mean())
 
 
 def test_pod_has_the_paper_s_weights_and_grows_when_asked(parts: tuple[Any, ...]) -> None:
@@ -51,10 +55,11 @@ def test_pod_has_the_paper_s_weights_and_grows_when_asked(parts: tuple[Any, ...]
 
 
 def test_the_adaptive_factor_weighs_frames(parts: tuple[Any, ...]) -> None:
-    _, batch, student, teacher = parts
-    labels = pseudo_labels(batch.labels, teacher, median_entropies([(batch, teacher)], 2), batch.frames_from_memory)
-    share = accepted_share(batch.labels, labels, num_old=2)
-    expected = (share * cross_entropy(student, labels))[:3].mean()
+    _, batch, _, teacher = parts
+    thresholds = median_entropies([(batch, teacher)], 2)
+    found = reference(parts, thresholds, torch.tensor([True, True, False, False]))
+    assert (found.accepted[:2] < 1).all()
+    expected = (found.accepted * found.cross_entropy)[:3].mean()
     torch.testing.assert_close(terms(parts, adaptive=True)["segment"], expected)
 
 

@@ -4,11 +4,11 @@ import torch
 from torch import nn
 
 from cavs_dist.curriculum import Stage
-from cavs_dist.losses.distill import pod_distillation
-from cavs_dist.losses.pseudo import accepted_share, median_entropies, pseudo_labels
-from cavs_dist.losses.segment import cross_entropy
+from cavs_dist.losses.pod import pod_distillation
+from cavs_dist.losses.pseudo import median_entropies
 from cavs_dist.methods.plop import Plop, PlopConfig
 from cavs_dist.outputs import Batch, Outputs
+from cavs_kernels.segmentation_loss.reference import Rules, segmentation_terms_reference
 
 
 def begun(stage: Stage, batch: Batch, teacher: Outputs) -> Plop:
@@ -20,10 +20,10 @@ def begun(stage: Stage, batch: Batch, teacher: Outputs) -> Plop:
 def test_sure_pseudo_labels_weigh_more(stage: Stage, batch: Batch, student: Outputs, teacher: Outputs) -> None:
     loss = begun(stage, batch, teacher).loss(batch, student, teacher)["segment"]
     thresholds = median_entropies([(batch, teacher)], 2)
-    labels = pseudo_labels(batch.labels, teacher, thresholds, keep=torch.tensor([False, False, True, True]))
-    share = accepted_share(batch.labels, labels, num_old=2)
-    assert (share[:2] < 1).all()
-    torch.testing.assert_close(loss, (share * cross_entropy(student, labels))[:3].mean())
+    rules = Rules(3, thresholds=thresholds, guesses=torch.tensor([True, True, False, False]))
+    expected = segmentation_terms_reference(student.head, batch.labels, teacher.head, rules)
+    assert (expected.accepted[:2] < 1).all()
+    torch.testing.assert_close(loss, (expected.accepted * expected.cross_entropy)[:3].mean())
 
 
 def test_local_pod_grows_with_the_classes(stage: Stage, batch: Batch, student: Outputs, teacher: Outputs) -> None:

@@ -1,13 +1,10 @@
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor
 
-from cavs_dist.losses.distill import distillation, local_pod, pod_distillation, unbiased_distillation
+from cavs_dist.losses import pod
+from cavs_dist.losses.pod import local_pod, logits_pod, pod_distillation
 from cavs_dist.outputs import Outputs
-
-Loss = Callable[[Outputs, Outputs], Tensor]
 
 
 def randn(*shape: int) -> Tensor:
@@ -23,22 +20,6 @@ def outputs(num_classes: int, features: Tensor | None = None) -> Outputs:
         randn(num_classes, 4),
         randn(num_classes),
     )
-
-
-def slow_distillation(student: Outputs, teacher: Outputs, unbiased: bool) -> Tensor:
-    old = teacher.num_classes
-    losses = []
-    for new_frame, old_frame in zip(student.logits(), teacher.logits(), strict=True):
-        total = torch.zeros((), dtype=torch.float64)
-        for y in range(new_frame.shape[1]):
-            for x in range(new_frame.shape[2]):
-                exps, old_exps = new_frame[:, y, x].exp(), old_frame[:, y, x].exp()
-                for c in range(old):
-                    hidden = exps[old:].sum() if unbiased and c == 0 else 0.0
-                    q = (exps[c] + hidden) / (exps if unbiased else exps[:old]).sum()
-                    total = total - old_exps[c] / old_exps.sum() * q.log() / old
-        losses.append(total / (new_frame.shape[1] * new_frame.shape[2]))
-    return torch.stack(losses)
 
 
 def slow_pod(student: Tensor, teacher: Tensor) -> Tensor:
@@ -65,15 +46,6 @@ def assert_same(found: Tensor, expected: Tensor, inputs: list[Tensor]) -> None:
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-@pytest.mark.parametrize(("loss", "unbiased"), [(distillation, False), (unbiased_distillation, True)])
-@pytest.mark.parametrize("num_old", [1, 3])
-def test_distillation_equals_its_formula(loss: Loss, unbiased: bool, num_old: int) -> None:
-    torch.manual_seed(num_old)
-    student, teacher = outputs(num_old + 3), outputs(num_old + 1)
-    inputs = [student.features, student.weight, student.bias]
-    assert_same(loss(student, teacher), slow_distillation(student, teacher, unbiased), inputs)
-
-
 @pytest.mark.parametrize("size", [(7, 7), (8, 8), (5, 9), (2, 3), (1, 1), (11, 4)])
 def test_local_pod_equals_its_formula(size: tuple[int, int]) -> None:
     torch.manual_seed(sum(size))
@@ -88,6 +60,26 @@ def test_local_pod_passes_gradcheck_and_is_flat_where_the_maps_are_equal() -> No
     (gradient,) = torch.autograd.grad(distance.sum(), student)
     assert distance.item() == 0
     assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+@pytest.mark.parametrize(("limit", "number"), [(1, 6), (15, 6), (31, 4), (2**20, 2)])
+def test_logits_a_few_at_a_time_give_the_distance_of_all(
+    monkeypatch: pytest.MonkeyPatch, limit: int, number: int
+) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(pod, "CHUNK", limit)
+    student, teacher = outputs(3), outputs(3)
+    assert len(list(pod._chunks(student.head))) == number
+    expected = local_pod(student.logits(), teacher.logits())
+    assert_same(logits_pod(student.head, teacher.head), expected, list(student.head))
+
+
+def test_equal_logits_have_no_distance_and_no_gradient() -> None:
+    student = outputs(3)
+    distance = logits_pod(student.head, student.head)
+    assert torch.equal(distance, torch.zeros_like(distance))
+    for gradient in torch.autograd.grad(distance.sum(), list(student.head)):
+        assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
 def test_pod_distillation_weighs_levels_head_map_and_folded_logits() -> None:
