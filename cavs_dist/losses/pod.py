@@ -60,19 +60,21 @@ def logits_pod(student: Head, teacher: Head) -> Tensor:
 
     Gradients, of first order only, go to the student's head.
     """
+    if len(list(_chunks(student))) == 1:  # all fit: nothing has to be computed again
+        return local_pod(student.logits(), teacher.logits())
     distance: Tensor = _LogitsPod.apply(*student, *teacher)
     return distance
 
 
 class _LogitsPod(torch.autograd.Function):
-    """Frame by frame and some classes at a time, which backward computes again."""
+    """Some frames and classes at a time, which backward computes again."""
 
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> Tensor:
         student, teacher = Head(*tensors[:3]), Head(*tensors[3:])
         squares = student.bias.new_zeros(len(student.features), dtype=_wide(student.features))
-        for frame, classes in _chunks(student):
-            squares[frame] += _squared_pod(_part(student, frame, classes), _part(teacher, frame, classes))
+        for frames, classes in _chunks(student):
+            squares[frames] += _squared_pod(_part(student, frames, classes), _part(teacher, frames, classes))
         distances = squares.sqrt()
         ctx.save_for_backward(*tensors, distances)
         return distances
@@ -84,27 +86,28 @@ class _LogitsPod(torch.autograd.Function):
         # Of a root at 0: where all is equal, the distance is flat.
         scales = torch.where(distances > 0, gradients[0] / (2 * distances), 0)
         found = Head(*(torch.zeros_like(tensor) for tensor in student))
-        for frame, classes in _chunks(student):
-            part = Head(*(tensor.detach().requires_grad_() for tensor in _part(student, frame, classes)))
+        for frames, classes in _chunks(student):
+            part = Head(*(tensor.detach().requires_grad_() for tensor in _part(student, frames, classes)))
             with torch.enable_grad():
-                square = _squared_pod(part, _part(teacher, frame, classes))
-            pieces = torch.autograd.grad(square, list(part), scales[frame])
-            for total, piece in zip(_part(found, frame, classes), pieces, strict=True):
+                square = _squared_pod(part, _part(teacher, frames, classes))
+            pieces = torch.autograd.grad(square, list(part), scales[frames])
+            for total, piece in zip(_part(found, frames, classes), pieces, strict=True):
                 total += piece
         return (*found, None, None, None)
 
 
 def _chunks(head: Head) -> Iterator[tuple[slice, slice]]:
-    """Yield (one frame, some classes) until all pairs are covered, with at most CHUNK logits or one class each."""
+    """Yield (frames, classes) that cover all pairs, with at most CHUNK logits, or one class of one frame, each."""
     frames, _, height, width = head.features.shape
-    together = max(1, CHUNK // (height * width))
-    for frame in range(frames):
-        for first in range(0, len(head.weight), together):
-            yield slice(frame, frame + 1), slice(first, first + together)
+    classes = min(len(head.weight), max(1, CHUNK // (height * width)))
+    together = max(1, CHUNK // (classes * height * width))
+    for frame in range(0, frames, together):
+        for first in range(0, len(head.weight), classes):
+            yield slice(frame, frame + together), slice(first, first + classes)
 
 
-def _part(head: Head, frame: slice, classes: slice) -> Head:
-    return Head(head.features[frame], head.weight[classes], head.bias[classes])
+def _part(head: Head, frames: slice, classes: slice) -> Head:
+    return Head(head.features[frames], head.weight[classes], head.bias[classes])
 
 
 def _squared_pod(student: Head, teacher: Head) -> Tensor:

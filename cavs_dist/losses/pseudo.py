@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from cavs_dist import distributed
-from cavs_dist.losses.segment import BACKGROUND
 from cavs_dist.outputs import Batch, Outputs, most_probable
-from cavs_kernels.segmentation_loss.reference import normalised_entropy
+from cavs_kernels.segmentation_loss.reference import BACKGROUND, normalised_entropy
 
 # The bins are equal in log u: a sure teacher's medians lie anywhere from 1e-6 to 0.5, and each is found to 0.5 %.
 BINS = 4096

@@ -6,8 +6,6 @@ from torch import Tensor
 from cavs_dist.outputs import Outputs
 from cavs_kernels.segmentation_loss import segmentation_terms
 
-BACKGROUND = 0
-
 
 def log_probabilities(outputs: Outputs) -> Tensor:
     """Return the log-softmax of the logits, [N, K, H, W], in float32 at least."""

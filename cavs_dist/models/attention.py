@@ -59,7 +59,7 @@ class AudioVisualAttention(nn.Module):
             mode=self.mode, mask=present, running=norm.running(), reduce=summed_over_ranks,
         )  # fmt: skip
         if statistics is not None:
-            norm.follow(*statistics)
+            norm.follow(statistics)
         return attended
 
     def _weights(self) -> AttentionWeights:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cavs_dist.distributed import summed_over_ranks
+from cavs_kernels.av_attention import Statistics, batch_statistics
 
 Norm = Literal["sync", "frozen", "group"]
 
@@ -55,7 +56,7 @@ class SyncNorm(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise [N, C, H, W] per channel."""
-        mean, var = self.running() or self._statistics(maps)
+        mean, var = self.running() or self.follow(batch_statistics(maps.permute(0, 2, 3, 1), summed_over_ranks))
         scale = self.weight * torch.rsqrt(var + self.eps)
         return (maps * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(maps.dtype)
 
@@ -63,16 +64,10 @@ class SyncNorm(nn.Module):
         """Return the mean and variance to normalise with, None where they are the micro-batch's."""
         return (self.mean, self.var) if self.frozen or not self.training else None
 
-    @torch.no_grad()
-    def follow(self, count: Tensor, mean: Tensor, var: Tensor) -> None:
-        """Move the running statistics towards those of a micro-batch of `count` pixels; `var` is the biased one."""
-        self.mean.lerp_(mean, self.momentum)
-        self.var.lerp_(var * count / (count - 1).clamp(min=1), self.momentum)
-
-    def _statistics(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # sums of bf16 would be rounded to 8 bits
-        count = summed_over_ranks(maps.new_tensor(maps.numel() / maps.shape[1]))
-        mean = summed_over_ranks(maps.sum(dim=(0, 2, 3))) / count
-        var = summed_over_ranks((maps - mean[:, None, None]).square().sum(dim=(0, 2, 3))) / count
-        self.follow(count, mean, var)
-        return mean, var
+    def follow(self, batch: Statistics) -> tuple[Tensor, Tensor]:
+        """Move the running statistics towards a micro-batch's, and return the mean and variance of these."""
+        with torch.no_grad():
+            unbiased = batch.var * batch.num_tokens / (batch.num_tokens - 1).clamp(min=1)
+            self.mean.lerp_(batch.mean, self.momentum)
+            self.var.lerp_(unbiased, self.momentum)
+        return batch.mean, batch.var

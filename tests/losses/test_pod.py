@@ -62,7 +62,7 @@ def test_local_pod_passes_gradcheck_and_is_flat_where_the_maps_are_equal() -> No
     assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
-@pytest.mark.parametrize(("limit", "number"), [(1, 6), (15, 6), (31, 4), (2**20, 2)])
+@pytest.mark.parametrize(("limit", "number"), [(1, 6), (15, 6), (31, 4), (45, 2), (2**20, 1)])
 def test_logits_a_few_at_a_time_give_the_distance_of_all(
     monkeypatch: pytest.MonkeyPatch, limit: int, number: int
 ) -> None:

@@ -45,7 +45,6 @@ def av_attention_block_fused(
             x, left, matrix = _probabilities(x, means, heard, weights, mask)
             offset = weights.z_b.expand(len(x), -1)
             centre, scatter = (None, None) if running else _moments_of_probabilities(left)
-            left = left.to(x.dtype)
         else:
             pixels = x.shape[2]
             if heard is None:
@@ -62,8 +61,11 @@ def av_attention_block_fused(
             running = statistics.mean, statistics.var
         mean, var = (values.float() for values in running)
         scale = norms.batch_w.float() * torch.rsqrt(var + norms.batch_eps)
+        matrix = matrix * scale
+        if left is not None:
+            left, matrix, centre = _to_step(left.to(x.dtype)), _to_step(matrix, 1), None
         z = _Tail.apply(
-            left, x, matrix * scale, (offset - mean) * scale + norms.batch_b.float(),
+            left, x, matrix, (offset - mean) * scale + norms.batch_b.float(),
             None if centre is None else centre.detach(), mask, norms.layer_w.float(), norms.layer_b.float(),
             norms.layer_eps,
         )  # fmt: skip
@@ -101,14 +103,17 @@ def _visible_moments(means: Tensor, second: Tensor, pixels: int, mask: Tensor) -
 def _probabilities(
     x: Tensor, means: Tensor, audio: Tensor, weights: AttentionWeights, mask: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return x, the probabilities over frames [G, T, P, K] and W_z gbar [G, K, C]; K: T rounded up to a block."""
+    """Return x, each token's probabilities over frames [G, T, P, T] and W_z gbar [G, T, C]."""
     keys, bias, values = thin_factors(means, audio, weights)
-    spare = -means.shape[1] % kernel.STEP
-    keys, values = (F.pad(factor, (0, 0, 0, spare)) for factor in (keys, values))
     x, products = _Scores.apply(x, keys.to(x.dtype))
-    scores = products.float() + F.pad(bias, (0, spare))[:, None, None]
-    unseen = ~F.pad(mask, (0, spare))[:, None, None]
-    return x, scores.masked_fill(unseen, float("-inf")).softmax(dim=-1).nan_to_num(), values
+    scores = products.float() + bias[:, None, None]
+    scores = scores.masked_fill(~mask[:, None, None], float("-inf"))
+    return x, scores.softmax(dim=-1).nan_to_num(), values
+
+
+def _to_step(factor: Tensor, last: int = 0) -> Tensor:
+    """Pad the last dimension but `last` with zeros up to a multiple of a product's step."""
+    return F.pad(factor, (0, 0) * last + (0, -factor.shape[-1 - last] % kernel.STEP))
 
 
 def _moments_of_probabilities(left: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,11 +146,11 @@ class _Moments(torch.autograd.Function):
         # Slopes of moments are divided by the number of rows: as they are, fp16 would lose them.
         scale = matrix.abs().amax(dim=(2, 3)).clamp(min=torch.finfo(torch.float32).tiny)
         matrix = (matrix / scale[..., None, None]).to(x.dtype)
-        return kernel.added_centred(d_x.contiguous(), x, means, matrix, scale, shift, slot_of), None, None, None
+        return kernel.added(d_x.contiguous(), x, means, matrix, scale, shift, slot_of), None, None, None
 
 
 class _Scores(torch.autograd.Function):
-    """x and x keys^T [G, T, P, K]; x goes through for the same reason as in `_Moments`."""
+    """x and x keys^T [G, T, P, T]; x goes through for the same reason as in `_Moments`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,7 +162,7 @@ class _Scores(torch.autograd.Function):
         x, keys = ctx.saved_tensors
         slope = d_scores.flatten(1, 2)
         total = torch.baddbmm(d_x.flatten(1, 2), slope, keys).view_as(x)
-        return total, kernel.products(d_scores.contiguous(), x).to(keys.dtype)
+        return total, kernel.products(_to_step(d_scores).contiguous(), x)[:, : keys.shape[1]].to(keys.dtype)
 
 
 class _Tail(torch.autograd.Function):
@@ -191,6 +196,6 @@ class _Tail(torch.autograd.Function):
         if ctx.thin:
             d_left, d_x = (d_v.flatten(1, 2) @ turned).view_as(left), d_v
         else:
-            d_left, d_x = None, kernel.added(d_v, d_v, turned)
+            d_left, d_x = None, torch.baddbmm(d_v.flatten(1, 2), d_v.flatten(1, 2), turned).view_as(d_v)
         weight, bias, d_offset = sums.unbind(1)
         return d_left, d_x, d_matrix, d_offset, None, None, weight.sum(dim=0), bias.sum(dim=0), None

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="untyped-decorator, no-untyped-def, attr-defined"
 """The passes over the map of audio-visual attention that Triton runs, and how they are launched.
 
 Letters: G groups of N = T P rows of C channels; K columns of a left factor, C itself in the dot-product modes.
@@ -17,6 +16,7 @@ from cavs_kernels.dispatch import interpreting
 from cavs_kernels.variant import Variant, architecture
 
 STEP = 32
+COLUMNS = 64
 CHANNELS = (64, 128, 256, 512)
 
 
@@ -168,9 +168,9 @@ def row_products(
 @triton.jit(do_not_specialize=["num_pixels", "num_frames", "num_slots", "width"])
 def add_product(
     base, x, means, matrix, scale, shift, slot_of, out, num_pixels, num_frames, num_slots, width,
-    BN: tl.constexpr, BK: tl.constexpr, CENTRED: tl.constexpr, INTERPRETED: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, INTERPRETED: tl.constexpr,
 ):  # fmt: skip
-    """out = base + x matrix, or base + scale (x - mean) matrix + shift if CENTRED; one program: BN x BN of a frame.
+    """out = base + scale (x - mean) matrix + shift; one program: BM rows of a frame, BN columns.
 
     matrix [G, slots, C, C], scale [G, slots], means and shift [G T, C]; the frame's slot chooses matrix and scale.
     width: C / 32, so that the compiler knows that rows are aligned.
@@ -180,21 +180,19 @@ def add_product(
     i_matrix = i_frame // num_frames * num_slots
     if num_slots > 1:
         i_matrix += tl.load(slot_of + i_frame)
-    o_row = tl.program_id(0) * BN + tl.arange(0, BN)
+    o_row = tl.program_id(0) * BM + tl.arange(0, BM)
     m_row = (o_row < num_pixels)[:, None]
     o_row = (o_row.to(tl.int64) + i_frame * num_pixels)[:, None] * width
     o_n = tl.program_id(1) * BN + tl.arange(0, BN)
-    total = tl.zeros((BN, BN), dtype=tl.float32)
+    total = tl.zeros((BM, BN), dtype=tl.float32)
     for i_k in range(0, width, BK):
         o_k = i_k + tl.arange(0, BK)
         b_x = tl.load(x + o_row + o_k[None, :], mask=m_row, other=0.0)
-        if CENTRED:
-            b_mean = tl.load(means + i_frame * width + o_k)[None, :]
-            b_x = (b_x.to(tl.float32) - b_mean).to(x.dtype.element_ty)
+        b_mean = tl.load(means + i_frame * width + o_k)[None, :]
+        b_x = (b_x.to(tl.float32) - b_mean).to(x.dtype.element_ty)
         b_matrix = tl.load(matrix + (i_matrix * width + o_k[:, None]) * width + o_n[None, :])
         total = _dot(b_x, b_matrix, total, INTERPRETED)
-    if CENTRED:
-        total = total * tl.load(scale + i_matrix) + tl.load(shift + i_frame * width + o_n)[None, :]
+    total = total * tl.load(scale + i_matrix) + tl.load(shift + i_frame * width + o_n)[None, :]
     total += tl.load(base + o_row + o_n[None, :], mask=m_row, other=0.0).to(tl.float32)
     tl.store(out + o_row + o_n[None, :], total.to(out.dtype.element_ty), mask=m_row)
 
@@ -214,15 +212,15 @@ def tail_shape(name: str, channels: int, wide: bool, *, backwards: bool) -> Shap
     tall = rows[channels]
     if backwards:  # it keeps v, d_z and three sums
         tall = 16 if wide or (channels == 128 and name.startswith("gfx")) else tall // 2
-    warps = 4 if channels == 64 else 16 if wide and backwards and channels == 512 else 8
-    return Shape(tall, 16 if wide else STEP, warps, 1 if name.startswith("gfx") else 2)
+    stages = 1 if name.startswith("gfx") or (wide and backwards and channels == 512) else 2
+    return Shape(tall, 16 if wide else STEP, 4 if channels == 64 else 8, stages)
 
 
 def product_shape(name: str, side: int, wide: bool) -> Shape:
-    """Return the shape of `row_products` and `add_product`: tiles of 128 x 128, or of 64 x 64 where `side` is less."""
+    """Return the shape of `row_products`, in tiles of 128 x 128 or, where `side` is less, 64 x 64; or `add_product`."""
     stages = 1 if name.startswith("gfx") or wide else 3
     rows = 128 if side >= 128 else 64
-    return Shape(rows, 16 if wide else STEP, 8, stages)
+    return Shape(rows, 16 if wide else STEP, 8 if wide or rows == 128 else 4, stages)
 
 
 @torch.library.custom_op("cavs_kernels::attention_tail", mutates_args=())
@@ -312,45 +310,25 @@ def _row_products(a: Tensor, b: Tensor, means: Tensor, slot_of: Tensor, slots: i
     return sums.sum(dim=0)
 
 
-@torch.library.custom_op("cavs_kernels::attention_added", mutates_args=())
-def added(base: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
-    """Return base + x matrix, in the map's type; matrix: [G, C, C] of that type."""
-    nothing = matrix.new_zeros(1, dtype=torch.float32)
-    return _add_product(base, x, nothing, matrix[:, None], nothing, nothing, nothing.int(), centred=False)
-
-
-@added.register_fake
-def _(base: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
-    return torch.empty_like(x)
-
-
-@torch.library.custom_op("cavs_kernels::attention_added_centred", mutates_args=())
-def added_centred(
+@torch.library.custom_op("cavs_kernels::attention_add_product", mutates_args=())
+def added(
     base: Tensor, x: Tensor, means: Tensor, matrix: Tensor, scale: Tensor, shift: Tensor, slot_of: Tensor
 ) -> Tensor:
     """Return base + scale (x - means) matrix + shift; matrix [G, slots, C, C], scale [G, slots], shift [G, T, C]."""
-    return _add_product(base, x, means, matrix, scale, shift, slot_of, centred=True)
-
-
-@added_centred.register_fake
-def _(base: Tensor, x: Tensor, *_: object) -> Tensor:
-    return torch.empty_like(x)
-
-
-def _add_product(
-    base: Tensor, x: Tensor, means: Tensor, matrix: Tensor, scale: Tensor, shift: Tensor, slot_of: Tensor, *,
-    centred: bool,
-) -> Tensor:  # fmt: skip
     out = torch.empty_like(x)
     groups, frames, pixels, channels = x.shape
-    shape = product_shape(architecture(x.device), channels, x.dtype == torch.float32)
-    grid = (triton.cdiv(pixels, shape.rows), channels // shape.rows, groups * frames)
+    shape = product_shape(architecture(x.device), 128, x.dtype == torch.float32)
     if x.numel():
-        add_product[grid](
+        add_product[(triton.cdiv(pixels, shape.rows), channels // COLUMNS, groups * frames)](
             base, x, means, matrix, scale, shift, slot_of, out, pixels, frames, matrix.shape[1], channels // STEP,
-            shape.rows, shape.depth, centred, interpreting(), num_warps=shape.warps, num_stages=shape.stages,
+            shape.rows, COLUMNS, shape.depth, interpreting(), num_warps=shape.warps, num_stages=shape.stages,
         )  # fmt: skip
     return out
+
+
+@added.register_fake
+def _(base: Tensor, x: Tensor, *_: object) -> Tensor:
+    return torch.empty_like(x)
 
 
 def _processors(device: torch.device) -> int:
@@ -364,7 +342,10 @@ def variants(architecture: str) -> Iterator[Variant]:
         for channels in CHANNELS:
             yield from _tail_variants(architecture, dtype, channels)
         for side in (64, 128):
-            yield from _product_variants(product_shape(architecture, side, dtype == "fp32"), dtype)
+            yield from _row_variants(product_shape(architecture, side, dtype == "fp32"), dtype)
+        shape = product_shape(architecture, 128, dtype == "fp32")
+        types = f"*{dtype} *{dtype} *fp32 *{dtype} *fp32 *fp32 *i32 *{dtype} i32 i32 i32 i32"
+        yield _variant(add_product, f"add_product {dtype}", shape, types, {"BM": shape.rows, "BN": COLUMNS})
 
 
 def _variant(kernel: Any, name: str, shape: Shape, types: str, constants: dict[str, int | bool]) -> Variant:
@@ -383,10 +364,8 @@ def _tail_variants(architecture: str, dtype: str, channels: int) -> Iterator[Var
         yield _variant(kernel, f"{kernel.__name__} {of}", shape, types, {"C": channels, "BM": shape.rows})
 
 
-def _product_variants(shape: Shape, dtype: str) -> Iterator[Variant]:
-    rows = f"*{dtype} *{dtype} *fp32 *i32 *fp32 i32 i32 i32 i32 i32 i32"
-    added = f"*{dtype} *{dtype} *fp32 *{dtype} *fp32 *fp32 *i32 *{dtype} i32 i32 i32 i32"
-    for kernel, types, flag in ((row_products, rows, "MOMENT"), (add_product, added, "CENTRED")):
-        for value in (False, True):
-            name = f"{kernel.__name__} {dtype} tile {shape.rows}{' ' + flag.lower() if value else ''}"
-            yield _variant(kernel, name, shape, types, {"BN": shape.rows, flag: value})
+def _row_variants(shape: Shape, dtype: str) -> Iterator[Variant]:
+    types = f"*{dtype} *{dtype} *fp32 *i32 *fp32 i32 i32 i32 i32 i32 i32"
+    for moment in (False, True):
+        name = f"row_products {dtype} tile {shape.rows}{' moment' if moment else ''}"
+        yield _variant(row_products, name, shape, types, {"BN": shape.rows, "MOMENT": moment})

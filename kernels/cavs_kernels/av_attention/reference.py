@@ -70,10 +70,11 @@ def av_attention_block_reference(
 
 def batch_statistics(values: Tensor, reduce: Reduce) -> Statistics:
     """Return the statistics of `values` [..., C] over all but channels and over what `reduce` sums. Collective."""
-    values = values.to(torch.promote_types(values.dtype, torch.float32)).flatten(0, -2)
-    count = reduce(values.new_tensor(float(len(values))))
-    mean = reduce(values.sum(dim=0)) / count
-    return Statistics(count, mean, reduce((values - mean).square().sum(dim=0)) / count)
+    values = values.to(torch.promote_types(values.dtype, torch.float32))  # sums of bf16 would be rounded to 8 bits
+    others = tuple(range(values.ndim - 1))
+    count = reduce(values.new_tensor(values.numel() / values.shape[-1]))
+    mean = reduce(values.sum(dim=others)) / count
+    return Statistics(count, mean, reduce((values - mean).square().sum(dim=others)) / count)
 
 
 def av_attention_reference(
