@@ -1,5 +1,6 @@
-"""Collapsed against direct audio-visual attention: the whole module (batch norm, residual, layer norm), forward and
-backward, at 5 x 56 x 56 pixels and 256 channels. Prints time and peak memory of both, then one JSON line.
+"""The attention block (batch norm, residual, layer norm), forward and backward, at 5 x 56 x 56 pixels and 256 channels:
+the op (its collapsed reference, on a CPU), the same compiled, and with the N x N matrix. All of them have to agree with
+float64 first. Prints time and peak memory above the inputs of each, then one JSON line.
 
     python bench/attention.py [--repeats 5]
 """
@@ -9,69 +10,51 @@ import json
 import multiprocessing
 import resource
 import statistics
+import sys
 import time
-from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from alone import alone
+from gpu import error_of
+from gpu_cases import Case, Shapes, attention_cases
 
-import cavs_dist.models.attention as attention
-from cavs_dist.models.attention import AudioVisualAttention
-from cavs_kernels.av_attention import av_attention
-from cavs_kernels.av_attention.direct import av_attention_direct
-
-FRAMES, SIDE, CHANNELS, AUDIO = 5, 56, 256, 128
+SHAPES = Shapes(clips=1, frames=5, levels=(56,), channels=256)
+WAYS = {"op": "kernel", "compiled": "compiled", "direct": "direct"}
 
 
-def direct(tokens: Tensor, audio: Tensor | None, weights: object, *, mode: str, mask: Tensor) -> Tensor:
-    """The N x N evaluation, with the op's signature."""
-    return av_attention_direct(tokens, audio, weights, mode, mask)  # type: ignore[arg-type]
-
-
-def build() -> tuple[AudioVisualAttention, Tensor, Tensor, Tensor]:
-    """Return the module and its inputs, the same in both processes."""
-    torch.manual_seed(0)
-    module = AudioVisualAttention(CHANNELS, AUDIO, "dot", "sync")
-    torch.nn.init.normal_(module.norm.weight)  # at its start, 0, the attention would not be seen in the output
-    maps = torch.randn(FRAMES, CHANNELS, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
-    return module, maps, torch.randn(FRAMES, AUDIO), torch.ones(1, FRAMES, dtype=torch.bool)
+def case() -> Case:
+    """Return the case of dot-product attention, the same in every process."""
+    return next(attention_cases(SHAPES, torch.float32, torch.device("cpu")))
 
 
 def measure(name: str, repeats: int, results: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
-    """Time forward and backward in a process of its own, so that its peak memory is its own."""
-    attention.av_attention = {"collapsed": av_attention, "direct": direct}[name]  # type: ignore[attr-defined]
-    module, maps, sound, present = build()
+    """Time a way in a process of its own, so that its peak memory is its own."""
+    way = case().ways[name]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        out, _ = module(maps, sound, present)
-        out.square().mean().backward()
+        way()
         seconds.append(time.perf_counter() - start)
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    results.put({"seconds": statistics.median(seconds[1:]), "peak_mb": peak, "sum": float(out.detach().double().sum())})
-
-
-def alone(target: Callable[..., None], *arguments: object) -> dict[str, float]:
-    """Run `target` in a fresh process and return what it puts into its queue."""
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    process = context.Process(target=target, args=(*arguments, results))
-    process.start()
-    found: dict[str, float] = results.get()
-    process.join()
-    return found
+    results.put({"seconds": statistics.median(seconds[1:]), "peak_mb": peak})
 
 
 def main() -> None:
-    """Measure both, turn by turn."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """See that all agree, then measure them one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     repeats = parser.parse_args().repeats
-    found = {name: alone(measure, name, repeats) for name in ("collapsed", "direct")}
+    one = case()
+    truth = one.truth()
+    for name, way in WAYS.items():
+        error = error_of(one.ways[way](), truth)
+        if not error <= one.tolerance:
+            sys.exit(f"{name} is off by {error:.1e}, so nothing is timed")
+    found = {name: alone(measure, way, repeats) for name, way in WAYS.items()}
     for name, values in found.items():
         print(f"{name:10} {values['seconds'] * 1000:8.1f} ms {values['peak_mb']:8.0f} MB above the inputs")
-    ratio = found["direct"]["seconds"] / found["collapsed"]["seconds"]
+    ratio = found["direct"]["seconds"] / found["op"]["seconds"]
     print(json.dumps({"bench": "attention", "threads": torch.get_num_threads(), "ratio": round(ratio, 1), **found}))
 
 

@@ -1,117 +1,63 @@
-"""Every op with its kernel on a GPU, against eager torch, torch.compile and, for attention, SDPA.
+"""Every op with its kernel on a GPU, against eager torch, torch.compile and, for attention, SDPA or the N x N matrix.
 
-python bench/gpu.py [--out bench/gpu.jsonl] [--families collision ...]
+python bench/gpu.py [--out bench/gpu.jsonl] [--families collision ...] [--dtypes bfloat16 float32]
 python bench/gpu.py --table bench/gpu.jsonl          # the measurements as a table, on any machine
 
-At the shapes of AVSBench: 4 clips of 10 frames of 224 x 224, 71 classes of which 61 are old, levels 56 to 7 with 256
-channels. Nothing is timed that does not agree with float64 first. One JSON line a measurement, appended.
+At the shapes of AVSBench (`gpu_cases.py`). What does not agree with float64 is not timed: it is reported, and the exit
+code is 1. One JSON line a measurement, appended.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
-from torch import Tensor
-
-from cavs_kernels.collision import collisions
-from cavs_kernels.dispatch import reference_only
-from cavs_kernels.head import Head
-
-CLIPS, FRAMES, SIDE, FEATURES, OLD, LABELS = 4, 10, 224, 32, 61, 71
-Result = Sequence[Tensor]
-
-
-class Case(NamedTuple):
-    """An op at a shape and type. ways: what is timed, the kernel first. truth: what they must give, within
-    `tolerance` of its largest value. bytes: what has to pass through memory at least."""
-
-    family: str
-    name: str
-    dtype: str
-    ways: dict[str, Callable[[], Result]]
-    truth: Callable[[], Result]
-    tolerance: float
-    bytes: int
-
-
-def forced(way: Callable[[], Result]) -> Callable[[], Result]:
-    """Return `way` with every op's reference."""
-
-    def run() -> Result:
-        with reference_only():
-            return way()
-
-    return run
-
-
-def ways_of(op: Callable[[], Result]) -> dict[str, Callable[[], Result]]:
-    """Return the op with its kernel, its reference, and its reference compiled."""
-    return {"kernel": op, "eager": forced(op), "compiled": torch.compile(forced(op))}
-
-
-def collision_cases() -> Iterator[Case]:
-    """Count collisions from head features, and from logits."""
-    torch.manual_seed(0)
-    truth = torch.randint(OLD, LABELS, (CLIPS, FRAMES, SIDE, SIDE), device="cuda")
-    # Multiples of 1/4: products are exact in every type, and so are counts.
-    weight, bias = (torch.randint(-8, 9, shape, device="cuda") / 4 for shape in ((OLD, FEATURES), (OLD,)))
-    exact = torch.randint(-8, 9, (CLIPS * FRAMES, FEATURES, SIDE, SIDE), device="cuda") / 4
-    for dtype in (torch.bfloat16, torch.float32):
-        head = Head(exact.to(dtype), weight, bias)
-
-        def count(head: Head = head) -> Result:
-            return collisions(head, truth, LABELS)
-
-        size = head.features.nbytes + truth.nbytes
-        yield Case("collision", "head", str(dtype), ways_of(count), forced(count), 0.0, size)
-
-
-FAMILIES = {"collision": collision_cases}
+from gpu_cases import FAMILIES, Case, Result, Shapes, Way
 
 
 def error_of(found: Result, truth: Result) -> float:
-    """Return the largest difference of any part, relative to the part's largest value."""
+    """Return the largest error of any part, as a share of the part's length."""
     errors = [0.0]
     for ours, theirs in zip(found, truth, strict=True):
-        scale = theirs.double().abs().max().clamp(min=1e-30)
-        errors.append(float((ours.double() - theirs.double()).abs().max() / scale))
+        length = theirs.double().norm().clamp(min=1e-30)
+        errors.append(float((ours.double() - theirs.double()).norm() / length))
     return max(errors)
 
 
-def measure(case: Case) -> Iterator[dict[str, Any]]:
-    """Yield a measurement of each way; leave with exit code 1 if one of them is wrong."""
-    truth = case.truth()
-    for name, way in case.ways.items():
+def measure(case: Case, name: str, way: Way, truth: Result) -> dict[str, Any]:
+    """Return what a way takes; only its error where that is too large, and nothing but `failed` where memory is."""
+    about = {
+        "family": case.family, "case": case.name, "dtype": str(case.dtype).removeprefix("torch."), "way": name,
+        "device": torch.cuda.get_device_name(), "torch": torch.__version__, "triton": triton.__version__,
+    }  # fmt: skip
+    try:
         error = error_of(way(), truth)
         if not error <= case.tolerance:
-            sys.exit(f"{case.family} {case.name} {case.dtype}, {name}: off by {error:.1e}, so nothing is timed")
+            return {**about, "error": error, "failed": f"off by {error:.1e}"}
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         way()
         peak = torch.cuda.max_memory_allocated() - before
         milliseconds = triton.testing.do_bench(way)
-        speed = case.bytes / milliseconds / 1e6
-        yield {
-            "family": case.family, "case": case.name, "dtype": case.dtype, "way": name, "milliseconds": milliseconds,
-            "gigabytes_a_second": speed, "peak_megabytes": peak / 2**20, "error": error,
-            "device": torch.cuda.get_device_name(), "torch": torch.__version__, "triton": triton.__version__,
-        }  # fmt: skip
+    except torch.cuda.OutOfMemoryError:
+        return {**about, "failed": "out of memory"}
+    speed = case.bytes / milliseconds / 1e6
+    numbers = {"milliseconds": milliseconds, "gigabytes_a_second": speed, "peak_megabytes": peak / 2**20}
+    return {**about, "error": error, **numbers}
 
 
 def table(path: Path) -> str:
     """Return the measurements of a file as a table."""
     rows = ["| op | type | way | ms | GB/s of the least | peak MB | device |", "|---|---|---|---|---|---|---|"]
     for line in map(json.loads, path.read_text().splitlines()):
-        numbers = f"{line['milliseconds']:.3f} | {line['gigabytes_a_second']:.0f} | {line['peak_megabytes']:.0f}"
-        rows.append(
-            f"| {line['family']}, {line['case']} | {line['dtype'].removeprefix('torch.')} | {line['way']} | {numbers} "
-            f"| {line['device']} |"
-        )
+        numbers = f"{line['failed']} | | "
+        if "failed" not in line:
+            numbers = f"{line['milliseconds']:.3f} | {line['gigabytes_a_second']:.0f} | {line['peak_megabytes']:.0f}"
+        op = f"{line['family']}, {line['case']}"
+        rows.append(f"| {op} | {line['dtype']} | {line['way']} | {numbers} | {line['device']} |")
     return "\n".join(rows)
 
 
@@ -120,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("bench/gpu.jsonl"))
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument("--dtypes", nargs="+", choices=("bfloat16", "float16", "float32"), default=["bfloat16"])
     parser.add_argument("--table", type=Path)
     options = parser.parse_args()
     if options.table:
@@ -127,12 +74,19 @@ def main() -> None:
         return
     if not torch.cuda.is_available():
         sys.exit("there is no GPU here: nothing was measured")
+    wrong = False
     with options.out.open("a") as out:
         for family in options.families:
-            for case in FAMILIES[family]():
-                for line in measure(case):
-                    out.write(json.dumps(line) + "\n")
-                    print(f"{family} {case.name} {case.dtype} {line['way']}: {line['milliseconds']:.3f} ms", flush=True)
+            for dtype in options.dtypes:
+                for case in FAMILIES[family](Shapes(), getattr(torch, dtype), torch.device("cuda")):
+                    truth = case.truth()
+                    for name, way in case.ways.items():
+                        line = measure(case, name, way, truth)
+                        out.write(json.dumps(line) + "\n")
+                        said = line.get("failed") or f"{line['milliseconds']:.3f} ms"
+                        print(f"{family} {case.name}, {dtype}, {name}: {said}", flush=True)
+                        wrong |= "off by" in said
+    sys.exit(int(wrong))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ each, then one JSON line.
 
 import argparse
 import json
-import multiprocessing
 import resource
 import statistics
 import time
@@ -18,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from alone import alone
 from torch import Tensor
 
 from cavs_dist.losses.pod import fold_new_classes, local_pod, logits_pod
@@ -104,17 +104,6 @@ def step(loss: Loss, student: Head, labels: Tensor, teacher: Head) -> float:
     return mean.item()
 
 
-def alone(*arguments: Any) -> dict[str, float]:
-    """Measure in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    process = context.Process(target=measure, args=(*arguments, results))
-    process.start()
-    found: dict[str, float] = results.get()
-    process.join()
-    return found
-
-
 def main() -> None:
     """Measure both for every method, turn by turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -124,7 +113,7 @@ def main() -> None:
     table: dict[str, Any] = {}
     for method in COMPARED:
         names = ("plain", "ours")
-        row = {name: alone(method, which, options.side, options.repeats) for which, name in enumerate(names)}
+        row = {name: alone(measure, method, which, options.side, options.repeats) for which, name in enumerate(names)}
         for name, found in row.items():
             numbers = f"{found['seconds'] * 1000:8.0f} ms {found['peak_mb']:8.0f} MB, loss {found['loss']:.6f}"
             print(f"{method:10} {name:6} {numbers}", flush=True)

@@ -67,7 +67,7 @@ def test_exemplars_lie_in_the_run_folder_byte_for_byte(setting: Setting) -> None
 
 def test_the_record_is_the_memory(setting: Setting, finished: Path) -> None:
     record = read_json(finished / "stages/0/memory.json")
-    assert setting.memory_before(setting.stages[1]).to_json() == record
+    assert setting.memory_before(setting.stages[1]).to_json() == {"classes": record["classes"]}
     assert not setting.memory_before(setting.stages[0]).classes
 
 

@@ -36,13 +36,6 @@ class Admission:
             if name in self.places:
                 self._insert(self.places[name], place, self.quotas[name])
 
-    def chosen(self) -> dict[str, tuple[Candidate, ...]]:
-        """Return the clips that would be chosen now, for each class, best first."""
-        return {
-            name: tuple(Candidate(place.key, (name,), place.score) for place in places)
-            for name, places in self.places.items()
-        }
-
     @staticmethod
     def _insert(places: list[Standing], place: Standing, quota: int) -> None:
         at = bisect_left(places, place)

@@ -10,8 +10,6 @@ from typing import Any, Literal
 from cavs_dist.errors import InputError
 from cavs_dist.memory.select import Candidate, Select
 
-FORMAT = 1
-
 
 @dataclass(frozen=True)
 class MemoryConfig:
@@ -75,19 +73,17 @@ class ExemplarMemory:
     def to_json(self) -> dict[str, Any]:
         """Return the memory as plain values."""
         classes = {name: [[clip.key, clip.score, clip.stage] for clip in clips] for name, clips in self.classes.items()}
-        return {"format": FORMAT, "classes": classes}
+        return {"classes": classes}
 
     @classmethod
     def from_json(cls, record: Any, path: Path) -> "ExemplarMemory":
-        """Read what `to_json` made; InputError naming `path` where it is something else or newer."""
+        """Read what `to_json` made; InputError naming `path` where it is something else."""
         try:
-            if record["format"] <= FORMAT:
-                return cls(
-                    {
-                        str(name): tuple(Exemplar(str(key), float(score), int(stage)) for key, score, stage in clips)
-                        for name, clips in record["classes"].items()
-                    }
-                )
+            return cls(
+                {
+                    str(name): tuple(Exemplar(str(key), float(score), int(stage)) for key, score, stage in clips)
+                    for name, clips in record["classes"].items()
+                }
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is no exemplar memory ({error}): was it edited?") from error
-        raise InputError(f"{path} has format {record['format']}; this version reads up to {FORMAT}: upgrade it")

@@ -27,16 +27,21 @@ def reference_only() -> Iterator[None]:
 
 
 def choose(reference: Op, load_kernel: Callable[[], Op], tensor: Tensor) -> Op:
-    """Return the kernel for a CUDA or ROCm tensor, else `reference`, which a `reference_only` block forces too.
+    """Return the kernel where `takes_kernel(tensor)`, else `reference`. `load_kernel` imports it."""
+    return load_kernel() if takes_kernel(tensor) else reference
 
-    `load_kernel` imports it: machines without Triton never do. Where Triton interprets (TRITON_INTERPRET=1), the kernel
-    is taken on every device: so it is tested without a GPU.
+
+def takes_kernel(tensor: Tensor) -> bool:
+    """Tell whether an op goes to its kernel: for a CUDA or ROCm tensor, outside of a `reference_only` block.
+
+    Machines without Triton never do. Where Triton interprets (TRITON_INTERPRET=1), the kernel is taken on every device:
+    so it is tested without a GPU.
     """
     if _reference_only.get() or not (tensor.is_cuda or interpreting()) or find_spec("triton") is None:
-        return reference
+        return False
     if not torch.compiler.is_compiling():  # Inductor has a folder of its own on every node
         keep_cache_on_this_node()
-    return load_kernel()
+    return True
 
 
 def interpreting() -> bool:

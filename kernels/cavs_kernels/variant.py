@@ -30,3 +30,8 @@ def architecture(device: torch.device) -> str:
     if torch.version.hip:
         return str(properties.gcnArchName).split(":")[0]
     return f"sm_{properties.major}{properties.minor}"
+
+
+def has_tf32(device: torch.device) -> bool:
+    """Tell whether products of float32 may be rounded to tf32: on NVIDIA's GPUs from sm_80 on."""
+    return device.type == "cuda" and not torch.version.hip and torch.cuda.get_device_capability(device) >= (8, 0)

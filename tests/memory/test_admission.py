@@ -20,7 +20,7 @@ def admit(rule: str, clips: list[Candidate], **quotas: int) -> dict[str, str]:
     for clip in clips:
         admission.offer(clip)
         assert all(len(places) <= quotas[name] for name, places in admission.places.items())
-    return {name: "".join(clip.key for clip in chosen) for name, chosen in admission.chosen().items()}
+    return {name: "".join(place.key for place in places) for name, places in admission.places.items()}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_fewer_clips_than_asked_for_are_all_held_and_none_where_none_may_be() ->
 def test_scores_are_kept_as_they_came() -> None:
     admission = Admission("consistency", {"train": 1})
     admission.offer(CLIPS[3])
-    assert admission.chosen() == {"train": (Candidate("d", ("train",), -2.0),)}
+    assert [(place.key, place.score) for place in admission.places["train"]] == [("d", -2.0)]
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:

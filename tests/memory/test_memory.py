@@ -63,14 +63,8 @@ def test_the_digest_ignores_the_order_of_the_classes() -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [[], {}, {"format": 1}, {"format": "1", "classes": {}}, {"format": 1, "classes": {"dog": [["a", 0.1]]}},
-     {"format": 1, "classes": {"dog": [["a", "much", 0]]}}, {"format": 1, "classes": []}],
-)  # fmt: skip
+    [[], {}, {"classes": {"dog": [["a", 0.1]]}}, {"classes": {"dog": [["a", "much", 0]]}}, {"classes": []}],
+)
 def test_something_else_is_refused(record: object) -> None:
     with pytest.raises(InputError, match=r"memory\.json is no exemplar memory"):
         ExemplarMemory.from_json(record, PATH)
-
-
-def test_a_newer_format_is_refused() -> None:
-    with pytest.raises(InputError, match="has format 2; this version reads up to 1"):
-        ExemplarMemory.from_json({"format": 2, "exemplars": "elsewhere"}, PATH)

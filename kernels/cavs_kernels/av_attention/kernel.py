@@ -1,10 +1,12 @@
 """The passes over the map of audio-visual attention that Triton runs, and how they are launched.
 
 Letters: G groups of N = T P rows of C channels; K columns of a left factor, C itself in the dot-product modes.
-Rounding: products take float32, or operands of the map's type with float32 sums. Every sum has a fixed order.
+Rounding: products take operands of the map's type, with float32 sums; float32 ones as they are, or as tf32 where torch
+may (`torch.set_float32_matmul_precision`). Every sum has a fixed order.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from cavs_kernels.dispatch import interpreting
-from cavs_kernels.variant import Variant, architecture
+from cavs_kernels.variant import Variant, architecture, has_tf32
 
 STEP = 32
 COLUMNS = 64
@@ -21,18 +23,17 @@ CHANNELS = (64, 128, 256, 512)
 
 
 @triton.jit
-def _dot(a, b, sums, INTERPRETED: tl.constexpr):
+def _dot(a, b, sums, PRECISION: tl.constexpr):
     """Return sums + a b. The interpreter multiplies bfloat16 wrongly, so it never sees any."""
-    if INTERPRETED:
-        a = a.to(tl.float32)
-        b = b.to(tl.float32)
-    return tl.dot(a, b, sums, input_precision="ieee")
+    if PRECISION == "interpreted":
+        return tl.dot(a.to(tl.float32), b.to(tl.float32), sums, input_precision="ieee")
+    return tl.dot(a, b, sums, input_precision=PRECISION)
 
 
 @triton.jit
 def _rows_before_norm(
     left, x, matrix, offset, o_row, m_row, o_c, num_k, C: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr,
-    INTERPRETED: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Return v = x + left matrix + offset [BM, C] in float32 for rows `o_row` of one group."""
     o_k = tl.arange(0, BK)
@@ -41,7 +42,7 @@ def _rows_before_norm(
     sums = tl.zeros((BM, C), dtype=tl.float32)
     for _ in range(num_k):
         b_left = tl.load(p_left, mask=m_row[:, None], other=0.0)
-        sums = _dot(b_left, tl.load(p_matrix), sums, INTERPRETED)
+        sums = _dot(b_left, tl.load(p_matrix), sums, PRECISION)
         p_left += BK
         p_matrix += BK * C
     b_x = tl.load(x + o_row[:, None] * C + o_c[None, :], mask=m_row[:, None], other=0.0)
@@ -51,7 +52,7 @@ def _rows_before_norm(
 @triton.jit(do_not_specialize=["num_rows", "num_pixels", "num_frames", "num_k"])
 def tail_forward(
     left, x, matrix, offset, visible, layer_w, layer_b, z, num_rows, num_pixels, num_frames, num_k, eps,
-    C: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, INTERPRETED: tl.constexpr,
+    C: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """z = LayerNorm(x + left matrix + offset) on visible frames, else 0; one program: BM rows of a group, all of C."""
     i_group = tl.program_id(1).to(tl.int64)
@@ -62,7 +63,7 @@ def tail_forward(
     o_c = tl.arange(0, C)
     b_v = _rows_before_norm(
         left, x, matrix + i_group * num_k * BK * C, offset + i_group * C, o_row, m_row, o_c, num_k, C, BM, BK,
-        INTERPRETED,
+        PRECISION,
     )  # fmt: skip
     b_v -= (tl.sum(b_v, axis=1) / C)[:, None]
     b_inverse = tl.rsqrt(tl.sum(b_v * b_v, axis=1) / C + eps)
@@ -74,7 +75,7 @@ def tail_forward(
 @triton.jit(do_not_specialize=["num_rows", "num_pixels", "num_frames", "num_k"])
 def tail_backward(
     d_z, left, x, matrix, offset, visible, layer_w, d_v, partials, num_rows, num_pixels, num_frames, num_k, eps,
-    C: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, INTERPRETED: tl.constexpr,
+    C: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """d_v from d_z, v recomputed; one program: every num_programs-th tile of a group.
 
@@ -93,7 +94,7 @@ def tail_backward(
         o_row = o_row.to(tl.int64) + i_group * num_rows
         b_v = _rows_before_norm(
             left, x, matrix + i_group * num_k * BK * C, offset + i_group * C, o_row, m_row, o_c, num_k, C, BM, BK,
-            INTERPRETED,
+            PRECISION,
         )  # fmt: skip
         b_v -= (tl.sum(b_v, axis=1) / C)[:, None]
         b_inverse = tl.rsqrt(tl.sum(b_v * b_v, axis=1) / C + eps)[:, None]
@@ -116,7 +117,7 @@ def tail_backward(
 @triton.jit(do_not_specialize=["num_pixels", "num_frames", "num_splits", "num_slots", "width_a", "width_b"])
 def row_products(
     a, b, means, slot_of, sums, num_pixels, num_frames, num_splits, num_slots, width_a, width_b,
-    BN: tl.constexpr, BK: tl.constexpr, MOMENT: tl.constexpr, INTERPRETED: tl.constexpr,
+    BN: tl.constexpr, BK: tl.constexpr, MOMENT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """sums [splits, G, slots, KA, KB] = a^T b over the frames of a slot; one program: a BN x BN tile of one of them.
 
@@ -157,7 +158,7 @@ def row_products(
             if MOMENT:
                 b_a = tl.where(m_pixel, b_a.to(tl.float32) - b_mean_a[None, :], 0.0).to(a.dtype.element_ty)
                 b_b = tl.where(m_pixel, b_b.to(tl.float32) - b_mean_b[None, :], 0.0).to(b.dtype.element_ty)
-            total = _dot(tl.trans(b_a), b_b, total, INTERPRETED)
+            total = _dot(tl.trans(b_a), b_b, total, PRECISION)
     num_groups = tl.num_programs(1) // (num_splits * num_slots)
     o_out = ((i_split * num_groups + i_group) * num_slots + i_slot).to(tl.int64) * width_a * width_b
     tl.store(sums + o_out + o_a[:, None] * width_b + o_b[None, :], total, mask=m_a[:, None] & m_b[None, :])
@@ -168,7 +169,7 @@ def row_products(
 @triton.jit(do_not_specialize=["num_pixels", "num_frames", "num_slots", "width"])
 def add_product(
     base, x, means, matrix, scale, shift, slot_of, out, num_pixels, num_frames, num_slots, width,
-    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, INTERPRETED: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """out = base + scale (x - mean) matrix + shift; one program: BM rows of a frame, BN columns.
 
@@ -191,7 +192,7 @@ def add_product(
         b_mean = tl.load(means + i_frame * width + o_k)[None, :]
         b_x = (b_x.to(tl.float32) - b_mean).to(x.dtype.element_ty)
         b_matrix = tl.load(matrix + (i_matrix * width + o_k[:, None]) * width + o_n[None, :])
-        total = _dot(b_x, b_matrix, total, INTERPRETED)
+        total = _dot(b_x, b_matrix, total, PRECISION)
     total = total * tl.load(scale + i_matrix) + tl.load(shift + i_frame * width + o_n)[None, :]
     total += tl.load(base + o_row + o_n[None, :], mask=m_row, other=0.0).to(tl.float32)
     tl.store(out + o_row + o_n[None, :], total.to(out.dtype.element_ty), mask=m_row)
@@ -235,7 +236,7 @@ def tail(
     if x.numel():
         tail_forward[(triton.cdiv(frames * pixels, shape.rows), groups)](
             left, x, matrix, offset, visible, layer_w, layer_b, z, frames * pixels, pixels, frames,
-            left.shape[3] // shape.depth, eps, channels, shape.rows, shape.depth, interpreting(),
+            left.shape[3] // shape.depth, eps, channels, shape.rows, shape.depth, _precision(x),
             num_warps=shape.warps, num_stages=shape.stages,
         )  # fmt: skip
     return z
@@ -260,7 +261,7 @@ def tail_slopes(
     partials = offset.new_empty(groups, programs, 3, channels)
     tail_backward[(programs, groups)](
         d_z, left, x, matrix, offset, visible, layer_w, d_v, partials, frames * pixels, pixels, frames,
-        left.shape[3] // shape.depth, eps, channels, shape.rows, shape.depth, interpreting(),
+        left.shape[3] // shape.depth, eps, channels, shape.rows, shape.depth, _precision(x),
         num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
     return d_v, partials.sum(dim=1)
@@ -305,7 +306,7 @@ def _row_products(a: Tensor, b: Tensor, means: Tensor, slot_of: Tensor, slots: i
     sums = means.new_empty(splits, groups, slots, width_a, width_b)
     row_products[(tiles, splits * groups * slots)](
         a, b, means, slot_of, sums, pixels, frames, splits, slots, width_a // STEP, width_b // STEP,
-        shape.rows, shape.depth, moment, interpreting(), num_warps=shape.warps, num_stages=shape.stages,
+        shape.rows, shape.depth, moment, _precision(b), num_warps=shape.warps, num_stages=shape.stages,
     )  # fmt: skip
     return sums.sum(dim=0)
 
@@ -321,7 +322,7 @@ def added(
     if x.numel():
         add_product[(triton.cdiv(pixels, shape.rows), channels // COLUMNS, groups * frames)](
             base, x, means, matrix, scale, shift, slot_of, out, pixels, frames, matrix.shape[1], channels // STEP,
-            shape.rows, COLUMNS, shape.depth, interpreting(), num_warps=shape.warps, num_stages=shape.stages,
+            shape.rows, COLUMNS, shape.depth, _precision(x), num_warps=shape.warps, num_stages=shape.stages,
         )  # fmt: skip
     return out
 
@@ -331,6 +332,14 @@ def _(base: Tensor, x: Tensor, *_: object) -> Tensor:
     return torch.empty_like(x)
 
 
+def _precision(values: Tensor) -> str:
+    """Return how products of `values` are computed; torch's setting is the one that its own products follow."""
+    if interpreting():
+        return "interpreted"
+    wide = values.dtype == torch.float32
+    return "tf32" if wide and has_tf32(values.device) and torch.get_float32_matmul_precision() != "highest" else "ieee"
+
+
 def _processors(device: torch.device) -> int:
     """How many programs fill the device; 4 where they are interpreted, one after the other."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
@@ -338,34 +347,35 @@ def _processors(device: torch.device) -> int:
 
 def variants(architecture: str) -> Iterator[Variant]:
     """Yield every compilation that ships for `architecture`."""
-    for dtype in ("fp32", "bf16", "fp16"):
+    for dtype, precision in (("fp32", "ieee"), ("fp32", "tf32"), ("bf16", "ieee"), ("fp16", "ieee")):
+        if precision == "tf32" and architecture.startswith("gfx"):
+            continue
+        make = partial(_variant, dtype, precision)
         for channels in CHANNELS:
-            yield from _tail_variants(architecture, dtype, channels)
+            for kernel, backwards in ((tail_forward, False), (tail_backward, True)):
+                shape = tail_shape(architecture, channels, dtype == "fp32", backwards=backwards)
+                yield make(kernel, f"C {channels}", shape, {"C": channels, "BM": shape.rows})
         for side in (64, 128):
-            yield from _row_variants(product_shape(architecture, side, dtype == "fp32"), dtype)
+            shape = product_shape(architecture, side, dtype == "fp32")
+            for moment in (False, True):
+                of = f"tile {shape.rows}{' moment' if moment else ''}"
+                yield make(row_products, of, shape, {"BN": shape.rows, "MOMENT": moment})
         shape = product_shape(architecture, 128, dtype == "fp32")
-        types = f"*{dtype} *{dtype} *fp32 *{dtype} *fp32 *fp32 *i32 *{dtype} i32 i32 i32 i32"
-        yield _variant(add_product, f"add_product {dtype}", shape, types, {"BM": shape.rows, "BN": COLUMNS})
+        yield make(add_product, "", shape, {"BM": shape.rows, "BN": COLUMNS})
 
 
-def _variant(kernel: Any, name: str, shape: Shape, types: str, constants: dict[str, int | bool]) -> Variant:
-    """`types`: those of the arguments that are no constants, in order."""
-    constants = {**constants, "BK": shape.depth, "INTERPRETED": False}
-    arguments = (argument for argument in kernel.arg_names if argument not in constants)
-    return Variant(name, kernel, dict(zip(arguments, types.split(), strict=True)), constants, shape.warps, shape.stages)
+OF_THE_MAP = ("left", "x", "matrix", "z", "d_z", "d_v", "a", "b", "base", "out")
+TYPES = {"visible": "*i1", "slot_of": "*i32", "eps": "fp32"}
 
 
-def _tail_variants(architecture: str, dtype: str, channels: int) -> Iterator[Variant]:
-    sizes, of = "i32 i32 i32 i32 fp32", f"{dtype} C {channels}"
-    forward = f"*{dtype} *{dtype} *{dtype} *fp32 *i1 *fp32 *fp32 *{dtype} {sizes}"
-    backward = f"*{dtype} *{dtype} *{dtype} *{dtype} *fp32 *i1 *fp32 *{dtype} *fp32 {sizes}"
-    for kernel, types, backwards in ((tail_forward, forward, False), (tail_backward, backward, True)):
-        shape = tail_shape(architecture, channels, dtype == "fp32", backwards=backwards)
-        yield _variant(kernel, f"{kernel.__name__} {of}", shape, types, {"C": channels, "BM": shape.rows})
-
-
-def _row_variants(shape: Shape, dtype: str) -> Iterator[Variant]:
-    types = f"*{dtype} *{dtype} *fp32 *i32 *fp32 i32 i32 i32 i32 i32 i32"
-    for moment in (False, True):
-        name = f"row_products {dtype} tile {shape.rows}{' moment' if moment else ''}"
-        yield _variant(row_products, name, shape, types, {"BN": shape.rows, "MOMENT": moment})
+def _variant(
+    dtype: str, precision: str, kernel: Any, of: str, shape: Shape, constants: dict[str, int | bool | str]
+) -> Variant:
+    constants = {**constants, "BK": shape.depth, "PRECISION": precision}
+    types = {}
+    for argument in kernel.arg_names:
+        if argument not in constants:
+            size = argument.startswith(("num_", "width"))
+            types[argument] = TYPES.get(argument, f"*{dtype}" if argument in OF_THE_MAP else "i32" if size else "*fp32")
+    name = f"{kernel.__name__} {'tf32' if precision == 'tf32' else dtype} {of}".rstrip()
+    return Variant(name, kernel, types, constants, shape.warps, shape.stages)

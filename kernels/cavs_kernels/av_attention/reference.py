@@ -57,6 +57,18 @@ def av_attention_block_reference(
 ) -> tuple[Tensor, Statistics | None]:
     """Return Z and the batch's statistics: shapes and modes as in `av_attention_block`."""
     update = av_attention_reference(tokens, audio, weights, mode, mask)
+    return added_and_normalised(tokens, update, norms, mask, running, reduce)
+
+
+def added_and_normalised(
+    tokens: Tensor,
+    update: Tensor,
+    norms: NormWeights,
+    mask: Tensor,
+    running: tuple[Tensor, Tensor] | None,
+    reduce: Reduce,
+) -> tuple[Tensor, Statistics | None]:
+    """Return LayerNorm(x + BN(update)), 0 on masked frames, and the batch's statistics: as in `av_attention_block`."""
     statistics = None
     if running is None:
         statistics = batch_statistics(update, reduce)

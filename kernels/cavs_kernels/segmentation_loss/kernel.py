@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cavs_kernels.head import Head
 from cavs_kernels.segmentation_loss.reference import Rules, accepted_share
-from cavs_kernels.variant import Variant, architecture
+from cavs_kernels.variant import Variant, architecture, has_tf32
 
 
 @triton.jit
@@ -258,7 +258,7 @@ def weight_kernel(
 
 
 # Pixels of a tile, classes of a tile: as large as no variant spills with. By architecture.
-TILES = {"sm_80": (32, 16), "default": (64, 16)}
+TILES = {"sm_80": (32, 16), "sm_100": (32, 16), "default": (64, 16)}
 WARPS = 4
 # Parts that the weights' gradient is summed up from: fixed, so that the order of summation is.
 SPLITS = 128
@@ -347,18 +347,21 @@ def _flags(flags: Tensor | None, labels: Tensor) -> Tensor:
 def _constants(student: Head, teacher: Head | None, switch: str, on: bool) -> dict[str, Any]:
     """Return a launch's constants and options, which follow from the device, the types and the channels alone."""
     heads = [student, teacher or student]
+    device = student.features.device
     half = all(head.features.dtype != torch.float32 for head in heads)
-    constants = _tiles(architecture(student.features.device), half, *(head.features.shape[1] for head in heads))
+    # Features of half precision are exact in three products of tf32; float32 ones nearly, where torch may use tf32.
+    split = has_tf32(device) and (half or torch.get_float32_matmul_precision() != "highest")
+    constants = _tiles(architecture(device), split, *(head.features.shape[1] for head in heads))
     return {**constants, switch: on, "num_warps": WARPS, "num_stages": STAGES}
 
 
-def _tiles(architecture: str, half: bool, channels: int, old_channels: int) -> dict[str, Any]:
+def _tiles(architecture: str, split: bool, channels: int, old_channels: int) -> dict[str, Any]:
     pixels, classes = TILES.get(architecture, TILES["default"])
     widths = [max(16, triton.next_power_of_2(number)) for number in (channels, old_channels)]
     # A wide head's tile holds fewer pixels, in the same registers.
     pixels = max(16, min(pixels, pixels * 32 // max(widths)))
-    precision = "tf32x3" if half and not architecture.startswith("gfx") else "ieee"
-    return {"BP": pixels, "BK": classes, "BD": widths[0], "BD_OLD": widths[1], "PRECISION": precision}
+    sizes = {"BP": pixels, "BK": classes, "BD": widths[0], "BD_OLD": widths[1]}
+    return {**sizes, "PRECISION": "tf32x3" if split else "ieee"}
 
 
 def variants(architecture: str) -> Iterator[Variant]:
@@ -366,14 +369,19 @@ def variants(architecture: str) -> Iterator[Variant]:
 
     Other widths and layouts are compiled when they are met.
     """
-    for dtype in ("fp32", "bf16", "fp16"):
-        constants = _tiles(architecture, dtype != "fp32", 32, 32)
+    for dtype, split in (("fp32", False), ("fp32", True), ("bf16", True), ("fp16", True)):
+        if architecture.startswith("gfx"):
+            if dtype == "fp32" and split:
+                continue
+            split = False
+        constants = _tiles(architecture, split, 32, 32)
         for kernel, switch in ((forward_kernel, "TEACHER"), (features_kernel, "DISTILL"), (weight_kernel, "DISTILL")):
             arguments = [parameter.name for parameter in kernel.params if not parameter.is_constexpr]
             ones = {name: 1 for name in arguments if name in CHANNELS_LAST}
             types = {name: _type(name, dtype) for name in arguments if name not in ones}
             for on in (False, True):
-                name = f"{kernel.fn.__name__.removesuffix('_kernel')} {dtype}{' teacher' if on else ''}"
+                of = f"{dtype}{' tf32' if split and dtype == 'fp32' else ''}{' teacher' if on else ''}"
+                name = f"{kernel.fn.__name__.removesuffix('_kernel')} {of}"
                 yield Variant(f"loss {name}", kernel, types, {**constants, **ones, switch: on}, WARPS, STAGES)
 
 

@@ -1,18 +1,16 @@
 """The public op of the segmentation losses, and the custom ops that autograd and torch.compile see."""
 
-from collections.abc import Callable
+from types import ModuleType
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from cavs_kernels.dispatch import Op, choose
+from cavs_kernels.dispatch import takes_kernel
 from cavs_kernels.head import Head
 from cavs_kernels.segmentation_loss import chunked
 from cavs_kernels.segmentation_loss.reference import IGNORED, Distill, Rules, Terms
 
-Forward = Callable[[Head, Tensor, Head | None, Rules], tuple[Tensor, Tensor, Tensor]]
-Backward = Callable[[Tensor, Head, Tensor, Head | None, Rules, Tensor], tuple[Tensor, Tensor, Tensor]]
 DISTILL = ("none", "plain", "unbiased")
 
 
@@ -28,11 +26,12 @@ def segmentation_terms(
 ) -> Terms:
     """Return what each frame costs, from features and classifiers; logits are in memory for a few pixels at a time.
 
-    labels: [N, H, W] int64, below K or 255 for ignored; None for no cross-entropy. teacher: a head whose K_old classes
-    are the student's first. unbiased: background may be any old class (MiB's cross-entropy, arXiv 2002.00718).
-    distill: `plain` (LwF, 1606.09282) or `unbiased` (MiB). thresholds: [K_old]: labels below K_old become the teacher's
-    class c where its normalised entropy is below thresholds[c], else ignored (PLOP, 2011.11390). keep: [N] bool, frames
-    whose labels name every class: there nothing is replaced and background hides nothing.
+    labels: [N, H, W] int64, below K or 255 for ignored (others raise on a CPU, and are not looked for on a GPU); None
+    for no cross-entropy. teacher: a head whose K_old classes are the student's first. unbiased: background may be any
+    old class (MiB's cross-entropy, arXiv 2002.00718). distill: `plain` (LwF, 1606.09282) or `unbiased` (MiB).
+    thresholds: [K_old]: labels below K_old become the teacher's class c where its normalised entropy is below
+    thresholds[c], else ignored (PLOP, 2011.11390). keep: [N] bool, frames whose labels name every class: there nothing
+    is replaced and background hides nothing.
     Gradients, of first order only, go to the student's features, weight and bias. Formulas: `pixel_labels` and
     `pixel_terms` of the reference. Raises ValueError on what does not fit.
     """
@@ -56,6 +55,8 @@ def segmentation_terms(
         len((teacher or student).weight),
         others if thresholds is not None else None,
         others if unbiased else None,
+        # Kernels work in float32: float64, which nobody trains in, is left to the chunked form.
+        takes_kernel(student.features) and student.features.dtype != torch.float64,
     )
     return Terms(terms[0], terms[1], terms[2].detach())
 
@@ -90,27 +91,13 @@ def _check_head(name: str, head: Head) -> None:
         raise ValueError(f"the {name}'s weight and bias have shapes {shapes}; expected [K, {channels}] and [K]")
 
 
-def _choose(reference: Op, load_kernel: Callable[[], Op], features: Tensor) -> Op:
-    """Kernels work in float32: float64, which nobody trains in, is left to the chunked form."""
-    return reference if features.dtype == torch.float64 else choose(reference, load_kernel, features)
-
-
-def _load_forward() -> Forward:
+def _form(fused: bool) -> ModuleType:
+    """Return the module whose `forward` and `backward` belong together: the kernel's, else the chunked form's."""
+    if not fused:
+        return chunked
     from cavs_kernels.segmentation_loss import kernel
 
-    return kernel.forward
-
-
-def _load_kept_rows() -> Callable[[str], int]:
-    from cavs_kernels.segmentation_loss import kernel
-
-    return kernel.kept_rows
-
-
-def _load_backward() -> Backward:
-    from cavs_kernels.segmentation_loss import kernel
-
-    return kernel.backward
+    return kernel
 
 
 @torch.library.custom_op("cavs_kernels::segmentation_terms", mutates_args=())
@@ -127,14 +114,15 @@ def _terms(
     num_old: int,
     guesses: Tensor | None,
     hides: Tensor | None,
+    fused: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the terms [3, N], the labels that were scored, and what else backward reads."""
     rules = Rules(num_old, cast(Distill, distill), thresholds, guesses, hides)
     teacher = _head(old_features, old_weight, old_bias)
-    bounded: Forward = chunked.forward
-    run = _choose(bounded, _load_forward, features)
+    student = Head(features, weight, bias)
     with torch.autocast(features.device.type, enabled=False):
-        return run(Head(features, weight, bias), labels, teacher, rules)
+        found: tuple[Tensor, Tensor, Tensor] = _form(fused).forward(student, labels, teacher, rules)
+    return found
 
 
 @torch.library.custom_op("cavs_kernels::segmentation_terms_backward", mutates_args=())
@@ -151,27 +139,26 @@ def _terms_backward(
     distill: str,
     num_old: int,
     hides: Tensor | None,
+    fused: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of features, weight and bias."""
     rules = Rules(num_old, cast(Distill, distill), hides=hides)
     teacher = _head(old_features, old_weight, old_bias)
-    bounded: Backward = chunked.backward
-    run = _choose(bounded, _load_backward, features)
+    student = Head(features, weight, bias)
     with torch.autocast(features.device.type, enabled=False):
-        return run(gradients, Head(features, weight, bias), labels, teacher, rules, kept)
+        found: tuple[Tensor, Tensor, Tensor] = _form(fused).backward(gradients, student, labels, teacher, rules, kept)
+    return found
 
 
 @_terms.register_fake
 def _(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    distill = rest[3]
+    distill, fused = rest[3], rest[-1]
     frames, _, height, width = features.shape
     wide = torch.promote_types(features.dtype, torch.float32)
-    bounded: Callable[[str], int] = chunked.kept_rows
-    rows = _choose(bounded, _load_kept_rows, features)(distill)
     return (
         features.new_empty(3, frames, dtype=wide),
         labels.new_empty(frames, height, width, dtype=torch.int32),
-        features.new_empty(rows, frames, height, width, dtype=wide),
+        features.new_empty(_form(fused).kept_rows(distill), frames, height, width, dtype=wide),
     )
 
 
@@ -181,17 +168,17 @@ def _(gradients: Tensor, features: Tensor, weight: Tensor, bias: Tensor, *rest: 
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    features, weight, bias, _, *teacher, distill, _, num_old, _, hides = inputs
+    features, weight, bias, _, *teacher, distill, _, num_old, _, hides, fused = inputs
     _, labels, kept = output
     if distill == "none":
         teacher = [None, None, None]
     ctx.save_for_backward(features, weight, bias, labels, kept, *teacher, hides)
-    ctx.distill, ctx.num_old = distill, num_old
+    ctx.distill, ctx.num_old, ctx.fused = distill, num_old, fused
 
 
 def _give_back(ctx: Any, gradients: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     *tensors, hides = ctx.saved_tensors
-    return (*_terms_backward(gradients, *tensors, ctx.distill, ctx.num_old, hides), *(None,) * 9)
+    return (*_terms_backward(gradients, *tensors, ctx.distill, ctx.num_old, hides, ctx.fused), *(None,) * 10)
 
 
 _terms.register_autograd(_give_back, setup_context=_keep)

@@ -125,3 +125,16 @@ def test_compiled_whole_under_autocast(make_case: MakeCase, terms_and_gradients:
     with torch.autocast(device.type, dtype=torch.bfloat16):
         terms = compiled(case.student, case.labels, case.teacher, **case.options())
         torch.testing.assert_close(terms_and_gradients(terms, case.student), expected)
+
+
+def test_a_backward_outside_of_reference_only_goes_with_its_forward(make_case: MakeCase, device: torch.device) -> None:
+    case = make_case("all", dtype=torch.float32, size=(2, 11, 13)).to(device)
+
+    def slopes(elsewhere: bool) -> tuple[torch.Tensor, ...]:
+        with reference_only():
+            terms = segmentation_terms(case.student, case.labels, case.teacher, **case.options())
+            if not elsewhere:
+                return torch.autograd.grad(terms.cross_entropy.sum(), list(case.student))
+        return torch.autograd.grad(terms.cross_entropy.sum(), list(case.student))
+
+    assert all(torch.equal(*pair) for pair in zip(slopes(True), slopes(False), strict=True))
