@@ -5,6 +5,8 @@ PYTHON ?= python3
 DEMO := runs/demo
 # Two ranks or two processes on two cores: one thread each keeps tests quick and their sums reproducible.
 TEST_ENV := OMP_NUM_THREADS=1 WANDB_MODE=disabled
+# Tests of kernels need torch and triton alone, and none of the other tests' fixtures.
+OF_KERNELS := --confcutdir=tests/kernels tests/kernels
 
 .PHONY: install lint types arrows test test-gpu bench-gpu chaos test-all demo clean
 
@@ -27,11 +29,11 @@ arrows: install
 
 test: lint types arrows
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not kernel and not long"
-	TRITON_INTERPRET=1 $(TEST_ENV) $(BIN)/python -m pytest -m "kernel and not long" tests/kernels
+	TRITON_INTERPRET=1 $(TEST_ENV) $(BIN)/python -m pytest $(OF_KERNELS) -m "kernel and not long"
 
 # The same tests of the kernels on a GPU, where they are compiled.
 test-gpu: install
-	$(TEST_ENV) $(BIN)/python -m pytest -m kernel tests/kernels
+	$(TEST_ENV) $(BIN)/python -m pytest $(OF_KERNELS) -m kernel
 
 # Every op on a GPU, against its alternatives; nothing wrong is timed. Adds to bench/gpu.jsonl, which makes the table.
 bench-gpu: test-gpu
@@ -43,7 +45,7 @@ chaos: install
 
 test-all: lint types arrows
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not kernel"
-	TRITON_INTERPRET=1 $(TEST_ENV) $(BIN)/python -m pytest -m kernel tests/kernels
+	TRITON_INTERPRET=1 $(TEST_ENV) $(BIN)/python -m pytest $(OF_KERNELS) -m kernel
 
 demo: install
 	PATH="$(abspath $(BIN)):$$PATH" DEMO=$(DEMO) bench/demo.sh

@@ -11,7 +11,8 @@ from torch import Tensor
 from cavs_kernels.av_attention import AttentionWeights, NormWeights, av_attention_block
 from cavs_kernels.av_attention.direct import av_attention_direct
 from cavs_kernels.av_attention.reference import added_and_normalised, av_attention_block_reference
-from cavs_kernels.collision import collisions
+from cavs_kernels.collision.kernel import pair_counts
+from cavs_kernels.collision.reference import pair_counts_reference
 from cavs_kernels.dispatch import reference_only
 from cavs_kernels.head import Head
 from cavs_kernels.segmentation_loss import segmentation_terms
@@ -58,19 +59,42 @@ def forced(way: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def collision_cases(shapes: Shapes, dtype: torch.dtype, device: torch.device) -> Iterator[Case]:
-    """Count collisions from head features. Features are multiples of 1/4: counts are exact in every type."""
+    """Count pairs from head features, logits and labels; truth and features are alike over 8 x 8 pixels, like objects.
+
+    Features and weights are multiples of 1/4: counts are exact in every type.
+    """
     torch.manual_seed(0)
-    size = (shapes.side, shapes.side)
-    truth = torch.randint(shapes.old, shapes.labels, (shapes.clips, shapes.frames, *size), device=device)
+    frames = shapes.clips * shapes.frames
+
+    def regions(least: int, most: int, *size: int) -> Tensor:
+        cells = torch.randint(least, most, (*size, shapes.side // 8, shapes.side // 8), device=device)
+        return cells.repeat_interleave(8, dim=-2).repeat_interleave(8, dim=-1)
+
+    truth = regions(shapes.old, shapes.labels, shapes.clips, shapes.frames)
+    truth = truth * (regions(0, 5, shapes.clips, shapes.frames) > 0)
     weight, bias = (
         torch.randint(-8, 9, shape, device=device) / 4 for shape in ((shapes.old, shapes.features), (shapes.old,))
     )
-    features = torch.randint(-8, 9, (shapes.clips * shapes.frames, shapes.features, *size), device=device) / 4
-    head = Head(features.to(dtype), weight, bias)
-    count = partial(collisions, head, truth, shapes.labels)
-    eager = forced(count)
-    ways = {"kernel": count, "eager": eager, "compiled": torch.compile(eager)}
-    yield Case("collision", "head", dtype, ways, eager, 0.0, head.features.nbytes + truth.nbytes)
+    features = regions(-8, 9, frames, shapes.features) / 4
+    wide = Head(features.double(), weight.double(), bias.double())
+    head = Head(features.to(dtype, memory_format=torch.channels_last), weight, bias)
+    logits = head.logits()
+    labels = wide.logits().max(dim=1).indices.view_as(truth)
+    count = partial(_counts, truth=truth, num_old=shapes.old, num_labels=shapes.labels, ignore=255)
+    for name, old, least in (
+        ("head", head, head.features.nbytes), ("logits", logits, logits.nbytes), ("labels", labels, labels.nbytes),
+    ):  # fmt: skip
+        ways = {
+            "kernel": partial(count, pair_counts, old),
+            "eager": partial(count, pair_counts_reference, old),
+            "compiled": partial(count, torch.compile(pair_counts_reference, dynamic=False), old),
+        }
+        truth_of_counts = partial(count, pair_counts_reference, wide)
+        yield Case("collision", name, dtype, ways, truth_of_counts, 0.0, truth.nbytes + least)
+
+
+def _counts(counter: Callable[..., Tensor], old: Head | Tensor, **options: Any) -> Result:
+    return [counter(old, **options)]
 
 
 # What the methods ask of a frame: arguments of the op, and the reference's rules.
@@ -114,7 +138,7 @@ def loss_cases(shapes: Shapes, dtype: torch.dtype, device: torch.device) -> Iter
             "kernel": partial(_loss_step, op, student),
             "chunked": partial(_loss_step, forced(op), student),
             "eager": partial(_loss_step, plain, student),
-            "compiled": partial(_loss_step, torch.compile(plain), student),
+            "compiled": partial(_loss_step, torch.compile(plain, dynamic=False), student),
         }
         truth = partial(_loss_step, partial(plain, teacher=wide_teacher if asked else None), wide)
         read = student.features.nbytes * (2 if asked.get("distill") is None else 3)
@@ -150,7 +174,7 @@ def attention_cases(shapes: Shapes, dtype: torch.dtype, device: torch.device) ->
             ways = {
                 "kernel": partial(step, op),
                 "eager": partial(step, eager),
-                "compiled": partial(step, torch.compile(eager)),
+                "compiled": partial(step, torch.compile(eager, dynamic=False)),
                 **{name: partial(step, partial(_around, attention)) for name, attention in other.items()},
             }
             wide = [leaf.detach().double().requires_grad_() for leaf in leaves]
@@ -162,10 +186,11 @@ def attention_cases(shapes: Shapes, dtype: torch.dtype, device: torch.device) ->
 
 
 def random_weights(channels: int, device: torch.device) -> list[Tensor]:
-    """Return the eight weights of the attention, scaled as a network's, and the four of its norms."""
+    """Return the eight weights of the attention and the four of its norms; scores x theta phi are then of order 1."""
     inner = channels // 2
     sizes = [(inner, channels), (inner,)] * 3 + [(channels, inner), (channels,)] + [(channels,)] * 4
-    return [torch.randn(size, device=device) / (size[-1] ** 0.5 if len(size) > 1 else 1.0) for size in sizes]
+    weights = [torch.randn(size, device=device) / (size[-1] ** 0.5 if len(size) > 1 else 1.0) for size in sizes]
+    return [weight / inner**0.25 for weight in weights[:4]] + weights[4:]
 
 
 def _block(block: Callable[..., Any], leaves: list[Tensor], mode: str, mask: Tensor) -> Tensor:

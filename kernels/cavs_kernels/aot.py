@@ -63,7 +63,8 @@ def compile_variant(architecture: str, variant: Variant) -> Row:
     """Compile one variant, from scratch or Triton's cache."""
     names = variant.kernel.arg_names
     signature = {name: variant.types.get(name, "constexpr") for name in names}
-    aligned = {(index,): [["tt.divisibility", 16]] for index, name in enumerate(names) if signature[name][0] == "*"}
+    multiples = [name for name in names if signature[name][0] == "*" or name in variant.multiples]
+    aligned = {(names.index(name),): [["tt.divisibility", 16]] for name in multiples}
     source = ASTSource(fn=variant.kernel, signature=signature, constexprs=dict(variant.constants), attrs=aligned)
     options = {"num_warps": variant.num_warps, "num_stages": variant.num_stages}
     start = time.monotonic()

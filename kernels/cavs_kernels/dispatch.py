@@ -1,9 +1,9 @@
 """The one rule that chooses, at every call, between a Triton kernel and its reference."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import TypeVar
 
@@ -13,17 +13,25 @@ from torch import Tensor
 from cavs_kernels.cache import keep_cache_on_this_node
 
 Op = TypeVar("Op", bound=Callable[..., object])
-_reference_only: ContextVar[bool] = ContextVar("reference_only", default=False)
+
+
+class _Thread(threading.local):
+    """What holds in one thread; of a kind that torch.compile can read."""
+
+    reference_only = False
+
+
+_thread = _Thread()
 
 
 @contextmanager
 def reference_only() -> Iterator[None]:
     """Make every op run its reference inside the `with` block, whatever the device."""
-    token = _reference_only.set(True)
+    before, _thread.reference_only = _thread.reference_only, True
     try:
         yield
     finally:
-        _reference_only.reset(token)
+        _thread.reference_only = before
 
 
 def choose(reference: Op, load_kernel: Callable[[], Op], tensor: Tensor) -> Op:
@@ -34,14 +42,20 @@ def choose(reference: Op, load_kernel: Callable[[], Op], tensor: Tensor) -> Op:
 def takes_kernel(tensor: Tensor) -> bool:
     """Tell whether an op goes to its kernel: for a CUDA or ROCm tensor, outside of a `reference_only` block.
 
-    Machines without Triton never do. Where Triton interprets (TRITON_INTERPRET=1), the kernel is taken on every device:
-    so it is tested without a GPU.
+    Machines without Triton never do. Kernels work in float32 at most, so float64 does not. Where Triton interprets
+    (TRITON_INTERPRET=1), the kernel is taken on every device: so it is tested without a GPU.
     """
-    if _reference_only.get() or not (tensor.is_cuda or interpreting()) or find_spec("triton") is None:
+    if _thread.reference_only or tensor.dtype == torch.float64:
         return False
-    if not torch.compiler.is_compiling():  # Inductor has a folder of its own on every node
-        keep_cache_on_this_node()
-    return True
+    return (tensor.is_cuda or interpreting()) and find_spec("triton") is not None
+
+
+@contextmanager
+def launching(tensor: Tensor) -> Iterator[None]:
+    """Launch on the tensor's device, which need not be the current one, with what is compiled kept on this node."""
+    keep_cache_on_this_node()
+    with torch.cuda.device_of(tensor):  # type: ignore[no-untyped-call]
+        yield
 
 
 def interpreting() -> bool:

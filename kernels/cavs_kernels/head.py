@@ -18,5 +18,9 @@ class Head(NamedTuple):
         """Return the logits of some frames, [n, K, H, W], in float32 at least: bf16 would round what is compared."""
         with torch.autocast(self.features.device.type, enabled=False):
             wide = torch.promote_types(self.features.dtype, torch.float32)
-            features = self.features[frames].to(wide)
-            return F.conv2d(features, self.weight[:, :, None, None].to(wide), self.bias.to(wide))
+            features, weight, bias = self.features[frames].to(wide), self.weight.to(wide), self.bias.to(wide)
+            if features.is_cuda:  # a convolution would be rounded to tf32 there, whatever torch is told of its products
+                return (weight @ features.flatten(2) + bias[:, None]).view(
+                    len(features), len(weight), *features.shape[2:]
+                )
+            return F.conv2d(features, weight[:, :, None, None], bias)

@@ -11,7 +11,8 @@ class Variant(NamedTuple):
 
     name: as the table shows it, such as `pair_counts fp32`. kernel: the `@triton.jit` function. types: each argument's
     Triton type, such as `*fp32` (a pointer, 16-byte aligned) or `i32`, in the kernel's order, constants left out.
-    constants: the `tl.constexpr` arguments. num_warps, num_stages: as launched.
+    constants: the `tl.constexpr` arguments. num_warps, num_stages: as launched. multiples: the integers among the
+    arguments that are multiples of 16 at the shapes that ship, where the compiler makes something of that.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Variant(NamedTuple):
     constants: Mapping[str, Any]
     num_warps: int = 4
     num_stages: int = 2
+    multiples: tuple[str, ...] = ()
 
 
 def architecture(device: torch.device) -> str:

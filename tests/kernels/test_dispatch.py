@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from cavs_kernels.dispatch import choose, reference_only
+from cavs_kernels.dispatch import choose, reference_only, takes_kernel
 
 
 def slow(tensor: torch.Tensor) -> str:
@@ -51,3 +51,17 @@ def test_without_triton_everything_runs_its_reference(monkeypatch: pytest.Monkey
 def test_the_ops_do_not_import_triton() -> None:
     program = "import sys, cavs_kernels.collision, cavs_kernels.av_attention; sys.exit('triton' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_compiled_op_follows_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    compiled = torch.compile(lambda tensor: tensor + int(takes_kernel(tensor)), backend="eager", fullgraph=True)
+    assert compiled(torch.zeros(1)) == 1
+    with reference_only():
+        assert compiled(torch.zeros(1)) == 0
+    assert compiled(torch.zeros(1)) == 1
+
+
+def test_float64_runs_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert choose(slow, load_fast, torch.zeros(1, dtype=torch.float64)) is slow

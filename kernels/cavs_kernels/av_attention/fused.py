@@ -37,7 +37,7 @@ def av_attention_block_fused(
     with torch.autocast(tokens.device.type, enabled=False):
         weights = AttentionWeights(*(weight.float() for weight in weights))
         heard = None if audio is None else audio.float()
-        slot_of = mask.int() if heard is None else torch.zeros_like(mask, dtype=torch.int32)
+        slot_of = mask.int().contiguous() if heard is None else torch.zeros_like(mask, dtype=torch.int32)
         second = mode == "visual" or (mode == "dot" and running is None)
         x, means, seconds = _Moments.apply(tokens.contiguous(), slot_of, 2 if heard is None else 1, second)
         if mode == "softmax":

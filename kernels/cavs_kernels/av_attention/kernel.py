@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from cavs_kernels.dispatch import interpreting
+from cavs_kernels.dispatch import interpreting, launching
 from cavs_kernels.variant import Variant, architecture, has_tf32
 
 STEP = 32
@@ -234,11 +234,12 @@ def tail(
     groups, frames, pixels, channels = x.shape
     shape = tail_shape(architecture(x.device), channels, x.dtype == torch.float32, backwards=False)
     if x.numel():
-        tail_forward[(triton.cdiv(frames * pixels, shape.rows), groups)](
-            left, x, matrix, offset, visible, layer_w, layer_b, z, frames * pixels, pixels, frames,
-            left.shape[3] // shape.depth, eps, channels, shape.rows, shape.depth, _precision(x),
-            num_warps=shape.warps, num_stages=shape.stages,
-        )  # fmt: skip
+        with launching(x):
+            tail_forward[(triton.cdiv(frames * pixels, shape.rows), groups)](
+                left, x, matrix, offset, visible, layer_w, layer_b, z, frames * pixels, pixels, frames,
+                left.shape[3] // shape.depth, eps, channels, shape.rows, shape.depth, _precision(x),
+                num_warps=shape.warps, num_stages=shape.stages,
+            )  # fmt: skip
     return z
 
 
@@ -259,11 +260,12 @@ def tail_slopes(
     shape = tail_shape(architecture(x.device), channels, x.dtype == torch.float32, backwards=True)
     programs = min(triton.cdiv(frames * pixels, shape.rows), triton.cdiv(2 * _processors(x.device), groups))
     partials = offset.new_empty(groups, programs, 3, channels)
-    tail_backward[(programs, groups)](
-        d_z, left, x, matrix, offset, visible, layer_w, d_v, partials, frames * pixels, pixels, frames,
-        left.shape[3] // shape.depth, eps, channels, shape.rows, shape.depth, _precision(x),
-        num_warps=shape.warps, num_stages=shape.stages,
-    )  # fmt: skip
+    with launching(x):
+        tail_backward[(programs, groups)](
+            d_z, left, x, matrix, offset, visible, layer_w, d_v, partials, frames * pixels, pixels, frames,
+            left.shape[3] // shape.depth, eps, channels, shape.rows, shape.depth, _precision(x),
+            num_warps=shape.warps, num_stages=shape.stages,
+        )  # fmt: skip
     return d_v, partials.sum(dim=1)
 
 
@@ -304,10 +306,11 @@ def _row_products(a: Tensor, b: Tensor, means: Tensor, slot_of: Tensor, slots: i
     tiles = triton.cdiv(width_a, shape.rows) * triton.cdiv(width_b, shape.rows)
     splits = min(triton.cdiv(pixels, shape.depth), triton.cdiv(_processors(b.device), tiles * groups * slots))
     sums = means.new_empty(splits, groups, slots, width_a, width_b)
-    row_products[(tiles, splits * groups * slots)](
-        a, b, means, slot_of, sums, pixels, frames, splits, slots, width_a // STEP, width_b // STEP,
-        shape.rows, shape.depth, moment, _precision(b), num_warps=shape.warps, num_stages=shape.stages,
-    )  # fmt: skip
+    with launching(b):
+        row_products[(tiles, splits * groups * slots)](
+            a, b, means, slot_of, sums, pixels, frames, splits, slots, width_a // STEP, width_b // STEP,
+            shape.rows, shape.depth, moment, _precision(b), num_warps=shape.warps, num_stages=shape.stages,
+        )  # fmt: skip
     return sums.sum(dim=0)
 
 
@@ -320,10 +323,11 @@ def added(
     groups, frames, pixels, channels = x.shape
     shape = product_shape(architecture(x.device), 128, x.dtype == torch.float32)
     if x.numel():
-        add_product[(triton.cdiv(pixels, shape.rows), channels // COLUMNS, groups * frames)](
-            base, x, means, matrix, scale, shift, slot_of, out, pixels, frames, matrix.shape[1], channels // STEP,
-            shape.rows, COLUMNS, shape.depth, _precision(x), num_warps=shape.warps, num_stages=shape.stages,
-        )  # fmt: skip
+        with launching(x):
+            add_product[(triton.cdiv(pixels, shape.rows), channels // COLUMNS, groups * frames)](
+                base, x, means, matrix, scale, shift, slot_of, out, pixels, frames, matrix.shape[1], channels // STEP,
+                shape.rows, COLUMNS, shape.depth, _precision(x), num_warps=shape.warps, num_stages=shape.stages,
+            )  # fmt: skip
     return out
 
 

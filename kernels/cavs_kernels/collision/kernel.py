@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from cavs_kernels.dispatch import launching
 from cavs_kernels.head import Head
 from cavs_kernels.variant import Variant, architecture
 
@@ -90,10 +91,12 @@ def _count(
         source, maps = "logits" if weight is None else "head", old.flatten(2)  # a view, channels first or last
     launch = launch_of(architecture(old.device), source, maps.shape[1])
     grid = (triton.cdiv(truth.shape[1], launch["BLOCK_P"]), clips * frames)
-    pair_counts_kernel[grid](
-        maps, weight.contiguous() if weight is not None else truth, bias if bias is not None else truth, truth, counts,
-        frames, truth.shape[1], maps.shape[1], num_old, num_labels, ignore, *maps.stride(), **launch,
-    )  # fmt: skip
+    weights = (truth, truth) if weight is None or bias is None else (weight.contiguous(), bias.contiguous())
+    with launching(maps):
+        pair_counts_kernel[grid](
+            maps, *weights, truth, counts,
+            frames, truth.shape[1], maps.shape[1], num_old, num_labels, ignore, *maps.stride(), **launch,
+        )  # fmt: skip
     return counts
 
 
@@ -108,16 +111,21 @@ def launch_of(architecture: str, source: str, channels: int) -> dict[str, Any]:
     """Return how the kernel is launched, alike on all GPUs: with 32 classes a tile it takes twice the registers."""
     pixels, classes = (1024, 32) if architecture == "cpu" else (128, 16)  # an interpreted program costs milliseconds
     width = max(16, triton.next_power_of_2(channels)) if source == "head" else 16
+    pixels = max(16, min(pixels, pixels * 32 // width))  # a wide head's tile holds fewer, in the same registers
     return {"SOURCE": source, "BLOCK_P": pixels, "BLOCK_K": classes, "BLOCK_D": width, "num_warps": 4}
 
 
 def variants(architecture: str) -> Iterator[Variant]:
-    """Yield what is compiled ahead of time: heads of 32 features, logits and labels."""
+    """Yield what is compiled ahead of time: heads of 32 features, channels last; logits, channels first; and labels."""
     numbers = ("frames", "pixels", "features", "num_old", "num_labels", "ignore")
-    strides = ("stride_frame", "stride_channel", "stride_pixel")
     for source, dtype in (*product(("head", "logits"), ("fp32", "bf16", "fp16")), ("labels", "i64")):
         constants = launch_of(architecture, source, 32)
         weight = "i64" if source != "head" else "fp32"
         types = {"old": f"*{dtype}", "weight": f"*{weight}", "bias": f"*{weight}", "truth": "*i64", "counts": "*i32"}
-        types |= dict.fromkeys((*numbers, *strides), "i32")
-        yield Variant(f"pair_counts {source} {dtype}", pair_counts_kernel, types, constants, constants.pop("num_warps"))
+        one, other = ("channel", "pixel") if source == "head" else ("pixel", "channel")
+        types |= dict.fromkeys((*numbers, "stride_frame", f"stride_{other}"), "i32")
+        multiples = ("pixels", "stride_frame", f"stride_{other}", *(("features",) if source == "head" else ()))
+        warps = constants.pop("num_warps")
+        constants[f"stride_{one}"] = 1
+        name = f"pair_counts {source} {dtype}"
+        yield Variant(name, pair_counts_kernel, types, constants, warps, multiples=multiples)

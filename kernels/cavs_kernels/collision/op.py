@@ -24,8 +24,9 @@ def collisions(
 ) -> Collisions:
     """Find each clip's dominant (old class a, new class b) pair and whether it is a collision (CSR, arXiv 2510.17234).
 
-    truth: [B, T, H, W] int64, labels below num_labels, and `ignore`. old: what the old model says of these B T frames:
-    its head (no logits are made in full), logits [B T, K, H, W], or argmax labels, int64 of the shape of `truth`.
+    truth: [B, T, H, W] int64, labels below num_labels, and `ignore`, which is to be no label. old: what the old model
+    says of these B T frames: its head (no logits are made in full), logits [B T, K, H, W], or argmax labels, int64 of
+    the shape of `truth`.
     Omega_j = pixels with old != 0, truth != 0, old != truth; n_j(a, b) = those with old = a, truth = b; a*, b*
     is the largest entry (ties: the smallest (a, b)); recorded iff n_j(a*, b*) / |Omega_j| > threshold.
     Everything stays on the device. Raises ValueError where shapes do not fit or the old model knows too many labels.

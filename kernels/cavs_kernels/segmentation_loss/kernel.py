@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from cavs_kernels.dispatch import launching
 from cavs_kernels.head import Head
 from cavs_kernels.segmentation_loss.reference import Rules, accepted_share
 from cavs_kernels.variant import Variant, architecture, has_tf32
@@ -257,13 +258,17 @@ def weight_kernel(
     tl.store(d_bias + o_w, b_db, mask=m_k)
 
 
-# Pixels of a tile, classes of a tile: as large as no variant spills with. By architecture.
-TILES = {"sm_80": (32, 16), "sm_100": (32, 16), "default": (64, 16)}
-WARPS = 4
+# Pixels of a tile, classes of a tile, warps: as large as no variant spills with. By architecture.
+TILES = {"sm_80": (32, 16, 2), "sm_100": (32, 16, 4), "default": (64, 16, 4)}
 # Parts that the weights' gradient is summed up from: fixed, so that the order of summation is.
 SPLITS = 128
 STAGES = 2
 CHANNELS_LAST = ("stride_d", "stride_od", "stride_dd")
+# Of 32 channels and 224 x 224 pixels.
+MULTIPLES = (
+    "P", "D", "D_old", "tiles", "stride_n", "stride_p", "stride_on", "stride_op", "stride_dn", "stride_dp",
+    "stride_kept",
+)  # fmt: skip
 KEPT = {"none": 2, "plain": 3, "unbiased": 5}
 MODES = {"none": 0, "plain": 1, "unbiased": 2}
 
@@ -287,13 +292,14 @@ def forward(student: Head, labels: Tensor, teacher: Head | None, rules: Rules) -
     thresholds = old_weights[1] if rules.thresholds is None else rules.thresholds.float().contiguous()
     truth = labels.flatten(1)
     if frames * tiles:
-        forward_kernel[(frames * tiles,)](
-            features, *weights, truth, old, *old_weights, thresholds,
-            _flags(rules.guesses, labels), _flags(rules.hides, labels), sums, final, kept,
-            pixels, channels, old.shape[1], len(student.weight), rules.num_old, tiles, MODES[rules.distill],
-            *features.stride(), *truth.stride(), *old.stride(), frames * pixels,
-            1 / math.log(max(rules.num_old, 2)), **constants,
-        )  # fmt: skip
+        with launching(features):
+            forward_kernel[(frames * tiles,)](
+                features, *weights, truth, old, *old_weights, thresholds,
+                _flags(rules.guesses, labels), _flags(rules.hides, labels), sums, final, kept,
+                pixels, channels, old.shape[1], len(student.weight), rules.num_old, tiles, MODES[rules.distill],
+                *features.stride(), *truth.stride(), *old.stride(), frames * pixels,
+                1 / math.log(max(rules.num_old, 2)), **constants,
+            )  # fmt: skip
     summed = sums.sum(dim=1).T
     return torch.cat([summed[:2] / pixels, accepted_share(summed[2], summed[3])[None]]), final, kept
 
@@ -317,12 +323,13 @@ def backward(
     sizes = (frames, pixels, channels, old.shape[1], classes, rules.num_old, tiles, MODES[rules.distill])
     strides = (*features.stride(), *old.stride())
     if parts:
-        features_kernel[(frames * tiles,)](
-            *inputs, d_features, *sizes, *strides, *d_features.stride(), frames * pixels, **constants
-        )
-        weight_kernel[(parts, triton.cdiv(classes, constants["BK"]))](
-            *inputs, d_weight, d_bias, *sizes, parts, *strides, frames * pixels, **constants
-        )
+        with launching(features):
+            features_kernel[(frames * tiles,)](
+                *inputs, d_features, *sizes, *strides, *d_features.stride(), frames * pixels, **constants
+            )
+            weight_kernel[(parts, triton.cdiv(classes, constants["BK"]))](
+                *inputs, d_weight, d_bias, *sizes, parts, *strides, frames * pixels, **constants
+            )
     d_weight, d_bias = d_weight.sum(dim=0).to(student.weight.dtype), d_bias.sum(dim=0).to(student.bias.dtype)
     return d_features.view(student.features.shape), d_weight, d_bias
 
@@ -352,15 +359,15 @@ def _constants(student: Head, teacher: Head | None, switch: str, on: bool) -> di
     # Features of half precision are exact in three products of tf32; float32 ones nearly, where torch may use tf32.
     split = has_tf32(device) and (half or torch.get_float32_matmul_precision() != "highest")
     constants = _tiles(architecture(device), split, *(head.features.shape[1] for head in heads))
-    return {**constants, switch: on, "num_warps": WARPS, "num_stages": STAGES}
+    return {**constants, switch: on, "num_stages": STAGES}
 
 
 def _tiles(architecture: str, split: bool, channels: int, old_channels: int) -> dict[str, Any]:
-    pixels, classes = TILES.get(architecture, TILES["default"])
+    pixels, classes, warps = TILES.get(architecture, TILES["default"])
     widths = [max(16, triton.next_power_of_2(number)) for number in (channels, old_channels)]
     # A wide head's tile holds fewer pixels, in the same registers.
     pixels = max(16, min(pixels, pixels * 32 // max(widths)))
-    sizes = {"BP": pixels, "BK": classes, "BD": widths[0], "BD_OLD": widths[1]}
+    sizes = {"BP": pixels, "BK": classes, "BD": widths[0], "BD_OLD": widths[1], "num_warps": warps}
     return {**sizes, "PRECISION": "tf32x3" if split else "ieee"}
 
 
@@ -375,6 +382,7 @@ def variants(architecture: str) -> Iterator[Variant]:
                 continue
             split = False
         constants = _tiles(architecture, split, 32, 32)
+        warps = constants.pop("num_warps")
         for kernel, switch in ((forward_kernel, "TEACHER"), (features_kernel, "DISTILL"), (weight_kernel, "DISTILL")):
             arguments = [parameter.name for parameter in kernel.params if not parameter.is_constexpr]
             ones = {name: 1 for name in arguments if name in CHANNELS_LAST}
@@ -382,7 +390,8 @@ def variants(architecture: str) -> Iterator[Variant]:
             for on in (False, True):
                 of = f"{dtype}{' tf32' if split and dtype == 'fp32' else ''}{' teacher' if on else ''}"
                 name = f"{kernel.fn.__name__.removesuffix('_kernel')} {of}"
-                yield Variant(f"loss {name}", kernel, types, {**constants, **ones, switch: on}, WARPS, STAGES)
+                launch = {**constants, **ones, switch: on}
+                yield Variant(f"loss {name}", kernel, types, launch, warps, STAGES, MULTIPLES)
 
 
 def _type(argument: str, dtype: str) -> str:

@@ -55,8 +55,7 @@ def segmentation_terms(
         len((teacher or student).weight),
         others if thresholds is not None else None,
         others if unbiased else None,
-        # Kernels work in float32: float64, which nobody trains in, is left to the chunked form.
-        takes_kernel(student.features) and student.features.dtype != torch.float64,
+        takes_kernel(student.features),
     )
     return Terms(terms[0], terms[1], terms[2].detach())
 
@@ -89,6 +88,8 @@ def _check_head(name: str, head: Head) -> None:
     if head.weight.ndim != 2 or head.weight.shape[1] != channels or head.bias.shape != head.weight.shape[:1]:
         shapes = f"{tuple(head.weight.shape)} and {tuple(head.bias.shape)}"
         raise ValueError(f"the {name}'s weight and bias have shapes {shapes}; expected [K, {channels}] and [K]")
+    if len(head.weight) > IGNORED:
+        raise ValueError(f"the {name} has {len(head.weight)} classes; expected at most {IGNORED}, which means ignored")
 
 
 def _form(fused: bool) -> ModuleType:
@@ -172,6 +173,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
     _, labels, kept = output
     if distill == "none":
         teacher = [None, None, None]
+    ctx.set_materialize_grads(False)  # of labels and what else is kept nobody takes a gradient
     ctx.save_for_backward(features, weight, bias, labels, kept, *teacher, hides)
     ctx.distill, ctx.num_old, ctx.fused = distill, num_old, fused
 

@@ -76,6 +76,23 @@ def test_more_channels_than_a_tile(device: torch.device) -> None:
     compare((2, 3, 5, 256), "dot", torch.float32, device, batch=True)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("shape", [(2, 5, 784, 256), (1, 2, 200, 512)])
+def test_many_tiles_a_program(shape: tuple[int, int, int, int], dtype: torch.dtype, device: torch.device) -> None:
+    if device.type == "cpu":
+        pytest.skip("minutes in the interpreter")
+    compare(shape, "dot", dtype, device, batch=True)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mask_that_is_not_contiguous(mode: str, device: torch.device) -> None:
+    leaves, mask = inputs((2, 3, 7, 64), mode, torch.float32, device)
+    leaves, strided = [leaf.float() for leaf in leaves], mask.T.contiguous().T
+    assert not strided.is_contiguous()
+    found, expected = (run(av_attention_block_fused, leaves, mode, one, None)[0] for one in (strided, mask))
+    assert all(ours.equal(theirs) for ours, theirs in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_group_that_nobody_is_in_and_channels_first_maps(mode: str, device: torch.device) -> None:
     leaves, mask = inputs((2, 3, 5, 64), mode, torch.float32, device)

@@ -1,5 +1,7 @@
 """The kernel counts exactly what the reference counts."""
 
+import os
+
 import pytest
 import torch
 from torch import Tensor
@@ -52,6 +54,13 @@ def test_counts_are_equal(device: torch.device, shape: tuple[int, ...], dtype: t
     assert kernel_counts(said, truth, num_old, labels).equal(expected)
 
 
+def test_strided_classifiers_and_wide_heads(device: torch.device) -> None:
+    head, truth = make((1, 2, 5, 7, 300, 5, 9), torch.float32, device)
+    expected = pair_counts_reference(head, truth, 5, 9, 255)
+    strided = head._replace(weight=head.weight.T.contiguous().T, bias=head.bias.repeat_interleave(2)[::2])
+    assert kernel_counts(strided, truth, 5, 9).equal(expected)
+
+
 def test_labels_that_are_no_class_count_nothing(device: torch.device) -> None:
     head, truth = make(SHAPES[0], torch.float32, device)
     assert not kernel_counts(head, torch.full_like(truth, 255), 5, 9).any()
@@ -75,5 +84,7 @@ def test_the_op_takes_the_kernel_and_compiles(device: torch.device, monkeypatch:
         expected = collisions(head, truth, 9, 0.05)
     assert expected.recorded.any()
     compiled = torch.compile(collisions, backend="aot_eager", fullgraph=True)
-    for found in (compiled(head, truth, 9, 0.05), collisions(head, truth, 9, 0.05)):
-        assert all(ours.equal(theirs) for ours, theirs in zip(found, expected, strict=True))
+    found = compiled(head, truth, 9, 0.05)
+    assert os.environ["TRITON_CACHE_DIR"]
+    for ones in (found, collisions(head, truth, 9, 0.05)):
+        assert all(ours.equal(theirs) for ours, theirs in zip(ones, expected, strict=True))

@@ -138,3 +138,12 @@ def test_a_backward_outside_of_reference_only_goes_with_its_forward(make_case: M
         return torch.autograd.grad(terms.cross_entropy.sum(), list(case.student))
 
     assert all(torch.equal(*pair) for pair in zip(slopes(True), slopes(False), strict=True))
+
+
+def test_parts_of_the_classifier_s_gradient_take_several_tiles(
+    make_case: MakeCase, terms_and_gradients: Measure, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cavs_kernels.segmentation_loss import kernel
+
+    monkeypatch.setattr(kernel, "SPLITS", 2)
+    compare(make_case("all", dtype=torch.float32, size=(3, 11, 13)).to(device), terms_and_gradients)

@@ -87,6 +87,7 @@ def test_the_teacher_and_the_accepted_share_have_no_gradient(make_case: Callable
         ("need a teacher", {"thresholds": torch.zeros(3)}),
         (r"teacher has frames, height and width \(2, 5, 6\)", {"teacher": head(size=(2, 5, 6))}),
         ("teacher has 4 classes, more than the student's 3", {"teacher": head(4)}),
+        ("student has 256 classes; expected at most 255", {"student": head(256)}),
         (r"thresholds have shape \(3,\); expected \(2,\)", {"teacher": head(2), "thresholds": torch.zeros(3)}),
     ],
 )
