@@ -16,8 +16,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cavs_dist import paths
 from cavs_dist.curriculum import CurriculumConfig
+from cavs_dist.data.config import DataConfig
 from cavs_dist.data.rehearse import RehearseConfig
-from cavs_dist.data.stream import DataConfig
 from cavs_dist.engine import EngineConfig, OptimConfig
 from cavs_dist.errors import InputError
 from cavs_dist.memory.memory import MemoryConfig
@@ -95,13 +95,13 @@ def _read_base(base: str, path: Path) -> dict[str, Any]:
 def merge(layers: Sequence[tuple[str, Mapping[str, Any]]], default_out: str) -> Run:
     """Merge (where it is from, tree) layers, later ones over earlier ones, into a Run."""
     task = _chosen(layers, "task", TASKS, "segmentation")
-    method = _chosen(layers, "method", METHODS, "fine_tune")
+    method = _chosen(layers, "method", METHODS[task], "fine_tune")
     defaults = Run(
         out=default_out,
         seed=0,
         task=TaskConfig(),
         curriculum=CurriculumConfig(),
-        method=METHODS[method].Config(name=method),
+        method=METHODS[task][method].Config(name=method),
         data=DataConfig(path=MISSING),
         model=TASKS[task].ModelConfig(),
         memory=MemoryConfig(),

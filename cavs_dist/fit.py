@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from cavs_dist import distributed, stop
 from cavs_dist.checkpoint import Checkpoints, Position, read_best
 from cavs_dist.config import Run
 from cavs_dist.curriculum import Stage
-from cavs_dist.data.batch import move
 from cavs_dist.data.stream import StageClips, Update, training_updates
 from cavs_dist.engine import Engine, autocast
 from cavs_dist.errors import Interrupted
@@ -20,7 +19,7 @@ from cavs_dist.memory.online import OnlineCounts
 from cavs_dist.memory.rehearsal import rehearsal_scalars
 from cavs_dist.methods import Method
 from cavs_dist.nonfinite import NonFinite
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs import Batch
 from cavs_dist.progress import progress
 from cavs_dist.pulse import mark
 from cavs_dist.randomness import keyed_hash
@@ -106,7 +105,7 @@ class Fit:
         self.engine.set_rate(lr)
         totals: dict[str, Tensor] = {}
         statistics = self._statistics()
-        batches = weigh([move(batch, distributed.device()) for batch in update.batches])
+        batches: list[Any] = weigh([batch.to(distributed.device()) for batch in update.batches])
         for number, batch in enumerate(batches):
             with autocast(self.run.engine):
                 taught = self._teach(batch)
@@ -125,12 +124,11 @@ class Fit:
             self.engine.step()
         return totals
 
-    def _teach(self, batch: Batch) -> Outputs | None:
+    def _teach(self, batch: Batch) -> Any:
         if self.teacher is None:
             return None
         with torch.no_grad():
-            outputs: Outputs = self.teacher(batch)
-        return outputs
+            return self.teacher(batch)
 
     def _statistics(self) -> dict[str, Tensor]:
         """Return a copy of the model's running statistics, which move before the loss is known, if they may go back."""
@@ -200,12 +198,9 @@ class Fit:
 
 
 def weigh(batches: Sequence[Batch]) -> list[Batch]:
-    """Scale the frame weights of an update's micro-batches, so that every annotated (present) frame of all ranks and
-    micro-batches weighs the same in the mean that the engine takes over both. Collective."""
-    counts = torch.stack([torch.stack((batch.label_weight.sum(), batch.frame_weight.sum())) for batch in batches])
+    """Scale the weights of an update's micro-batches, so that whatever counts in any rank's or micro-batch's weighs the
+    same in the mean that the engine takes over both. Collective."""
+    counts = torch.stack([torch.stack([getattr(batch, name).sum() for name in batch.WEIGHTS]) for batch in batches])
     totals = distributed.sum_over_ranks(counts.sum(dim=0)).clamp(min=1)
-    label, frame = distributed.world_size() * len(batches) / totals
-    return [
-        replace(batch, label_weight=batch.label_weight * label, frame_weight=batch.frame_weight * frame)
-        for batch in batches
-    ]
+    factors = distributed.world_size() * len(batches) / totals
+    return [batch.weighed(factors) for batch in batches]

@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
-from cavs_dist.data.batch import move
 from cavs_dist.data.shard import ClipEntry
 from cavs_dist.data.stream import evaluation_batches
 from cavs_dist.run_folder import read_json, write_json
@@ -33,11 +31,11 @@ def judge(setting: Setting, stage: Stage, model: nn.Module, track: Track, update
 
 
 def _save_examples(setting: Setting, stage: Stage, model: nn.Module) -> None:
-    clips = example_clips(setting.test.clips, stage)
-    table = setting.task.table(setting.test.names, stage, "test")
-    for batch in evaluation_batches(clips, table, setting.run.data, 0, 1, len(clips), setting.frames):
+    clips = setting.task.arrange(example_clips(setting.test.clips, stage), stage, "test")
+    transform = setting.transform(stage, "test")
+    for batch in evaluation_batches(clips, transform, setting.run.data, 0, 1, len(clips)):
         path = setting.folder.product(stage.index, "examples.npz")
-        setting.task.save_examples(model, move(batch, distributed.device()), path)
+        setting.task.save_examples(model, batch.to(distributed.device()), path)
 
 
 def _tell(setting: Setting, records: Sequence[Mapping[str, Any]], track: Track, update: int) -> None:
@@ -47,16 +45,7 @@ def _tell(setting: Setting, records: Sequence[Mapping[str, Any]], track: Track, 
         f"stage {last['stage']}: " + ", ".join(f"{name[5:]} {value:.3f}" for name, value in known.items()), flush=True
     )
     track.scalars({"event": "evaluation", "update": update, "stage": last["stage"], **known})
-    track.table("stages", *stage_matrix(records))
-    with np.load(setting.folder.product(last["stage"], "examples.npz"), allow_pickle=False) as shown:
-        track.masks("examples", shown["frames"], shown["truth"], shown["prediction"], last["classes"])
-
-
-def stage_matrix(records: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
-    """Return columns and rows of the IoU of each class after each stage; empty before a class arrives."""
-    classes = records[-1]["classes"]
-    rows = [[r["stage"], *r["iou"], *[None] * (len(classes) - len(r["iou"]))] for r in records]
-    return ["stage", *classes], rows
+    setting.task.show(records, setting.folder.product(last["stage"], "examples.npz"), track)
 
 
 def example_clips(clips: Sequence[ClipEntry], stage: Stage) -> list[ClipEntry]:

@@ -1,7 +1,8 @@
 """After a stage: score its clips with two models, and choose what memory keeps (MSS, CMR arXiv 2510.17234)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -10,9 +11,8 @@ from cavs_dist.curriculum import Stage
 from cavs_dist.files import writing
 from cavs_dist.memory import payload
 from cavs_dist.memory.admission import Admission
-from cavs_dist.memory.herding import class_features, distances_to_mean
+from cavs_dist.memory.herding import distances_to_mean
 from cavs_dist.memory.memory import ExemplarMemory
-from cavs_dist.memory.score import score_clips
 from cavs_dist.memory.select import DRAWN, SCORED, Candidate, chance, quotas
 from cavs_dist.memory.synchronize import synchronize
 from cavs_dist.outputs import Batch
@@ -84,43 +84,21 @@ def _candidates(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Modul
         yield from _by_feature(setting, stage, model)
     else:
         heard = {clip.key: clip.meta.classes for clip in clips}
-        for key, delta in _deltas(setting, stage, model, twin):
+        for key, delta in setting.task.gains(model, twin, partial(_read, setting, stage), stage):
             yield Candidate(key, heard[key], delta)
 
 
 def _by_feature(setting: Setting, stage: Stage, model: nn.Module) -> Iterator[Candidate]:
-    """Yield clips with the distance of their mean feature, on the deepest map after attention, to each class's."""
+    """Yield clips with the distance of their feature to the mean of each class's."""
     features: dict[str, dict[str, Tensor]] = defaultdict(dict)
     with evaluating(model):
-        for batch in setting.batches(setting.clips_of(stage).clips, stage, "train", f"stage {stage.index}, herding"):
-            for label, key, feature in class_features(batch, model(batch).levels[-1]):
-                features[stage.seen[label - 1]][key] = feature
+        for batch in _read(setting, stage, f"stage {stage.index}, herding"):
+            for name, key, feature in setting.task.features(model, batch, stage):
+                features[name][key] = feature
     for name in stage.new:
         for key, distance in distances_to_mean(features[name]).items():
             yield Candidate(key, (name,), distance)
 
 
-def _deltas(setting: Setting, stage: Stage, model: nn.Module, twin: nn.Module | None) -> Iterator[tuple[str, float]]:
-    """Yield (key, Delta) of this rank's part of the stage's clips. Collective."""
-    batches = setting.batches(setting.clips_of(stage).clips, stage, "train", f"stage {stage.index}, scoring")
-    predictions = (
-        _with_twin(model, twin, batches) if twin is not None else _with_silence(setting, stage, model, batches)
-    )
-    yield from score_clips(predictions, stage.num_labels)
-
-
-def _with_twin(model: nn.Module, twin: nn.Module, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor, Tensor]]:
-    with evaluating(model), evaluating(twin):
-        for batch in batches:
-            yield batch, model(batch).prediction(), twin(batch).prediction()
-
-
-def _with_silence(
-    setting: Setting, stage: Stage, model: nn.Module, batches: Iterable[Batch]
-) -> Iterator[tuple[Batch, Tensor, Tensor]]:
-    clips = setting.clips_of(stage).clips
-    mean = setting.task.mean_embedding(model, setting.batches(clips, stage, "train", "mean sound"))
-    with evaluating(model):
-        for batch in batches:
-            silent = setting.task.silenced(model, batch, mean)
-            yield batch, model(batch).prediction(), silent.prediction()
+def _read(setting: Setting, stage: Stage, what: str) -> Iterator[Batch]:
+    return setting.batches(setting.clips_of(stage).clips, stage, "train", what)

@@ -11,12 +11,12 @@ from torch import nn
 from cavs_dist import distributed
 from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage, make_stages
-from cavs_dist.data.batch import move, one_by_one
 from cavs_dist.data.order import refuse_uneven
 from cavs_dist.data.rehearse import Plan, RehearseConfig
 from cavs_dist.data.shard import ClipEntry
 from cavs_dist.data.split import Split, of_seen, of_stage, open_split
 from cavs_dist.data.stream import AHEAD, StageClips, evaluation_batches
+from cavs_dist.data.transform import Transform
 from cavs_dist.errors import InputError
 from cavs_dist.memory import payload
 from cavs_dist.memory.exchange import Exchange
@@ -130,16 +130,16 @@ class Setting:
         micro_batches = self.run.optim.batch // self.micro_batch
         refuse_uneven(self.run.optim.batch, plan.memory_slots, distributed.world_size(), micro_batches)
         wanted, cache = places(memory), self.run.memory.cache << 20
+        frames = self.run.data.frames or self.train.frames
         sent = self.run.memory.payload == "exchange" and wanted
         exchange = Exchange(wanted, self.held(), {clip.key: clip for clip in self.train.clips}, cache) if sent else None
         return StageClips(
             plan=plan,
             clips=clips.clips,
             exemplars=payload.load(self.exemplars, wanted) if exchange is None else exchange.exemplars,
-            clips_table=self.task.table(self.train.names, self.learned_at(stage, method), "train"),
-            exemplars_table=self.task.table(self.train.names, stage, "memory"),
+            clips_transform=self.transform(self.learned_at(stage, method), "train", frames),
+            exemplars_transform=self.transform(stage, "memory", frames),
             config=self.run.data,
-            frames=self.train.frames,
             cache=cache,
             deliver=None if exchange is None else exchange.deliver,
         )
@@ -162,19 +162,23 @@ class Setting:
         """Frames that a whole clip is padded to."""
         return max(split.frames for split in (self.train, self.test, self.validation) if split is not None)
 
+    def transform(self, stage: Stage, role: LabelRole, frames: int = 0) -> Transform:
+        """Return what makes batches of a stage's clips, of `frames` frames or, if that is 0, of whole clips."""
+        return self.task.transform(self.run.data, self.train.names, stage, role, frames or self.frames)
+
     def batches(self, clips: Sequence[ClipEntry], stage: Stage, role: LabelRole, what: str) -> Iterator[Batch]:
         """Yield this rank's part of `clips`, whole, unaugmented, on its device, with progress in clips.
 
         What a model says of a clip, near-ties included, is then the same on any number of ranks.
         """
         rank, world, size = distributed.rank(), distributed.world_size(), self.run.evaluate.batch
-        table = self.task.table(self.train.names, stage, role)
-        batches = evaluation_batches(clips, table, self.run.data, rank, world, size, self.frames)
+        clips = self.task.arrange(clips, stage, role)
+        batches = evaluation_batches(clips, self.transform(stage, role), self.run.data, rank, world, size)
         mine = sum(len(clips[start : start + size]) for start in range(rank * size, len(clips), world * size))
         quiet = not distributed.is_first()
         for batch in progress(batches, what, mine, quiet=quiet, amount=lambda batch: len(batch.keys)):
             mark(what)
-            yield move(batch, distributed.device())
+            yield batch.to(distributed.device())
 
     def clip_by_clip(self, clips: Sequence[ClipEntry], stage: Stage, role: LabelRole, what: str) -> Iterator[Batch]:
         """Yield as `batches` does, each clip as a batch of its own.
@@ -182,7 +186,7 @@ class Setting:
         For products of other shapes round otherwise: a metric then does not depend on `evaluate.batch` either.
         """
         for batch in self.batches(clips, stage, role, what):
-            for clip in one_by_one(batch):
+            for clip in batch.one_by_one():
                 mark(what)
                 yield clip
 
@@ -214,7 +218,7 @@ def open_setting(run: Run) -> Setting:
             raise InputError(f"{run.data.path}: the splits disagree on the names of classes: index them with one list")
     stages = make_stages(set(train.names.values()), run.curriculum)
     task = TASKS[run.task.name](run.model, run.evaluate, run.seed)
-    method = METHODS[run.method.name](run.method)
+    method = METHODS[run.task.name][run.method.name](run.method, task.loss)
     setting = Setting(run, task, method, stages, train, test, validation, RunFolder(Path(run.out)))
     refuse_impossible(setting)
     return setting
@@ -241,8 +245,7 @@ def refuse_impossible(setting: Setting) -> None:
     for stage in setting.stages:
         slots = setting.reserved_slots(stage)
         refuse_uneven(run.optim.batch, slots, distributed.world_size(), run.optim.batch // setting.micro_batch)
-        if not any(clip.meta.annotated for clip in setting.clips_of(stage).clips):
-            raise InputError(f"no clip of stage {stage.index} has a mask: there is nothing to learn {stage.new} from")
+        setting.task.refuse_clips(stage, setting.clips_of(stage).clips)
         if run.train.keep == "best":
             setting.validation_of(stage)
 

@@ -7,6 +7,7 @@ taking over what is already there.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -22,7 +23,6 @@ from cavs_dist.judge import judge
 from cavs_dist.memory.memory import ExemplarMemory
 from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, rehearsal_scalars
 from cavs_dist.methods import Method, plain
-from cavs_dist.outputs import Batch, Outputs
 from cavs_dist.remember import remember, wants_hearing_twin, wants_memory, wants_twin
 from cavs_dist.run_folder import (
     RunFolder,
@@ -156,7 +156,7 @@ class Trainer:
     def twin(self, role: ModelRole, stage: Stage) -> nn.Module:
         """Return a twin, trained by plain cross-entropy on the stage's clips from where it was after the last stage."""
         twin = self.setting.grown_model(role, stage, "random", restart=False)
-        self.fit(role, stage, twin, plain(), {})
+        self.fit(role, stage, twin, plain(self.setting.task.loss), {})
         return twin
 
     def teacher(self, stage: Stage) -> nn.Module | None:
@@ -169,7 +169,7 @@ class Trainer:
             return None
         return self.setting.kept_model("main", self.setting.stages[stage.index - 1]).eval()
 
-    def taught(self, stage: Stage) -> Iterator[tuple[Batch, Outputs]]:
+    def taught(self, stage: Stage) -> Iterator[tuple[Any, Any]]:
         """Yield this rank's part of the stage's clips with the outputs of the model kept before; nothing at stage 0."""
         if stage.index == 0:
             return

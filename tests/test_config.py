@@ -35,7 +35,7 @@ def test_shipped_configs_load_and_read_back_as_they_were(name: str, tmp_path: Pa
     assert as_tree(again) == read_config(tmp_path / "config.yaml") == as_tree(run)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS["segmentation"])
 def test_every_key_is_explained_where_it_is_defined(method: str) -> None:
     run = load_run("base", [f"method.name={method}"])
     for name, section in sections(run):
@@ -105,5 +105,5 @@ def test_an_override_has_one_form() -> None:
 
 def test_a_method_chosen_later_brings_its_own_keys() -> None:
     run = load_run("segmentation/cmr", ["method.name=plop", "memory.select=none"])
-    assert run.method == METHODS["plop"].Config(name="plop")
+    assert run.method == METHODS["segmentation"]["plop"].Config(name="plop")
     assert replace(run, method=load_run("segmentation/cmr").method) != run

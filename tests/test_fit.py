@@ -14,7 +14,7 @@ from cavs_dist.config import load_run
 from cavs_dist.errors import InputError
 from cavs_dist.fit import weigh
 from cavs_dist.order import order_of_config
-from cavs_dist.outputs import Batch
+from cavs_dist.outputs.segmentation import Batch
 from cavs_dist.run_folder import read_json
 from cavs_dist.setting import open_setting
 from cavs_dist.trainer import train

@@ -8,7 +8,7 @@ from cavs_dist import distributed
 from cavs_dist.config import load_run
 from cavs_dist.history import ClipHistory
 from cavs_dist.order import order_of_run
-from cavs_dist.outputs import Batch
+from cavs_dist.outputs.segmentation import Batch
 from cavs_dist.run_folder import read_json
 from cavs_dist.trainer import train
 

@@ -8,9 +8,9 @@ import pytest
 
 from cavs_dist.config import as_tree, load_run
 from cavs_dist.curriculum import CurriculumConfig, make_stages
+from cavs_dist.data.config import DataConfig
 from cavs_dist.data.split import open_split
-from cavs_dist.data.stream import DataConfig
-from cavs_dist.judge import example_clips, judge, stage_matrix
+from cavs_dist.judge import example_clips, judge
 from cavs_dist.run_folder import read_json
 from cavs_dist.setting import open_setting
 from cavs_dist.track import Track, TrackConfig
@@ -35,16 +35,6 @@ def test_judging_again_leaves_the_same_record(finished: Path, tmp_path: Path, ca
     assert (told["event"], told["update"], told["stage"]) == ("evaluation", 99, 1)
     assert told["test/all"] == pytest.approx(here["metrics"]["all"])
     assert f"stage 1: all {here['metrics']['all']:.3f}" in capsys.readouterr().out
-
-
-def test_the_matrix_is_empty_before_a_class_arrives() -> None:
-    records = [
-        {"stage": 0, "classes": ["background", "dog"], "iou": [0.9, 0.5]},
-        {"stage": 1, "classes": ["background", "dog", "bird"], "iou": [0.8, None, 0.3]},
-    ]
-    columns, rows = stage_matrix(records)
-    assert columns == ["stage", "background", "dog", "bird"]
-    assert rows == [[0, 0.9, 0.5, None], [1, 0.8, None, 0.3]]
 
 
 def test_every_class_is_shown_by_a_clip_of_its_own(scenes: Path) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cavs_dist.curriculum import Protocol, Stage, in_stage
+from cavs_dist.data.config import DataConfig
 from cavs_dist.data.shard import ClipEntry, plain_path, read_split
-from cavs_dist.data.stream import DataConfig
 from cavs_dist.errors import InputError
 
 

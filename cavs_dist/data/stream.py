@@ -3,19 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from cavs_dist.data.augment import AugmentConfig
-from cavs_dist.data.batch import Sample, collate, evaluation_sample, training_sample
 from cavs_dist.data.cache import CachedReader
-from cavs_dist.data.decode import Limits, load_clip
-from cavs_dist.data.order import Slot, Tail, micro_batches, share_of_rank
+from cavs_dist.data.config import DataConfig
+from cavs_dist.data.order import Slot, micro_batches, share_of_rank
 from cavs_dist.data.rehearse import Counts, Plan, Rehearsal
 from cavs_dist.data.shard import BytesReader, ClipEntry, CorruptClip, ShardReader
+from cavs_dist.data.transform import Transform
 from cavs_dist.errors import InputError
 from cavs_dist.outputs import Batch
 from cavs_dist.randomness import generator
@@ -26,35 +23,9 @@ AHEAD = 4
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """The section `data`.
-
-    path: the folder of the shards. sources: use all clips, or those with a single sounding class, or with several.
-    size: side of the square frames, pixels. frames: that a training clip is sampled down or padded up to, 0 for all.
-    step: seconds between the sounds of two frames (VGGish's 0.96 s, or 1.0 where frames are one second apart).
-    window: clips within which the order is shuffled. tail: what becomes of the clips that do not fill an update.
-    workers: processes that read, on each rank. on_corrupt: what a clip that cannot be read does; with `skip` its
-    neighbour takes its slot. corrupt_budget: how many different ones a rank skips, in one pass over a stage's training
-    or in one evaluation, before the run ends. limits: what a clip may cost.
-    """
-
-    path: str
-    sources: Literal["any", "single", "multiple"] = "any"
-    size: int = 224
-    frames: int = 0
-    step: float = 0.96
-    window: int = 2048
-    tail: Tail = "drop"
-    workers: int = 2
-    on_corrupt: Literal["error", "skip"] = "error"
-    corrupt_budget: int = 10
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True)
 class StageClips:
-    """What a rank reads in a stage. clips, exemplars: what the slots of `plan` number. *_table: mask id to label.
+    """What a rank reads in a stage. clips, exemplars: what the slots of `plan` number. *_transform: what is made of
+    them; that of the clips collates both.
 
     cache: bytes of exemplars that the rank's workers together hold in RAM. deliver: brings the bytes of exemplars that
     are drawn, where workers cannot read them: given the exemplars that each rank draws, those of this one. Collective.
@@ -63,10 +34,9 @@ class StageClips:
     plan: Plan
     clips: Sequence[ClipEntry]
     exemplars: Sequence[ClipEntry]
-    clips_table: NDArray[np.uint8]
-    exemplars_table: NDArray[np.uint8]
+    clips_transform: Transform
+    exemplars_transform: Transform
     config: DataConfig
-    frames: int
     cache: int = 0
     deliver: Callable[[Sequence[Sequence[int]]], Mapping[int, bytes]] | None = None
 
@@ -129,22 +99,16 @@ def _order(data: StageClips, rehearsal: Rehearsal, number: int, rank: int, world
 
 
 def evaluation_batches(
-    clips: Sequence[ClipEntry],
-    table: NDArray[np.uint8],
-    config: DataConfig,
-    rank: int,
-    world: int,
-    batch: int,
-    frames: int,
+    clips: Sequence[ClipEntry], transform: Transform, config: DataConfig, rank: int, world: int, batch: int
 ) -> Iterator[Batch]:
-    """Yield the rank's batches of `batch` clips of `frames` frames, each clip once, whole and unaugmented.
+    """Yield the rank's batches of `batch` clips, each clip once, whole and unaugmented.
 
     The clips are cut into batches first and these are dealt to the ranks: which clips share a batch, and with it the
     rounding of what a model says of them, does not depend on the number of ranks.
     """
     lost: set[str] = set()
     starts = range(rank * batch, len(clips), world * batch)
-    dataset = _EvaluationDataset([clips[start : start + batch] for start in starts], table, config, frames)
+    dataset = _EvaluationDataset([clips[start : start + batch] for start in starts], transform, config)
     for made, skipped in _results(DataLoader(dataset, **_loading(config.workers))):
         lost.update(skipped)
         _refuse_too_many(lost, config)
@@ -181,14 +145,14 @@ class _TrainingDataset(Dataset[Update | Failure]):
 
     def __getitem__(self, order: Order) -> Update | Failure:
         skipped: list[str] = []
-        frames = self.data.config.frames or self.data.frames
         try:
             samples = [[self._sample(order, slot, skipped) for slot in part] for part in order.micro_batches]
         except InputError as error:
             return Failure(str(error))
-        return Update(order.number, tuple(collate(part, frames) for part in samples), tuple(skipped))
+        batches = tuple(self.data.clips_transform.collate(part) for part in samples)
+        return Update(order.number, batches, tuple(skipped))
 
-    def _sample(self, order: Order, slot: Slot, skipped: list[str]) -> Sample:
+    def _sample(self, order: Order, slot: Slot, skipped: list[str]) -> Any:
         """Make the slot's sample; a clip that cannot be read is skipped, if the policy says so, for its neighbour."""
         data = self.data
         source = data.exemplars if slot.from_memory else data.clips
@@ -203,13 +167,11 @@ class _TrainingDataset(Dataset[Update | Failure]):
                 _refuse_too_many(set(skipped), data.config)
         raise InputError(f"none of the {len(source)} clips can be read: run `cavs-dist data check`")
 
-    def _augmented(self, reader: ShardReader, entry: ClipEntry, slot: Slot) -> Sample:
-        data, config = self.data, self.data.config
+    def _augmented(self, reader: ShardReader, entry: ClipEntry, slot: Slot) -> Any:
+        data = self.data
         rng = generator("augment", data.plan.seed, data.plan.stage, slot.epoch, entry.key, slot.occurrence)
-        chosen = _choose(entry.meta.frames, config.frames or data.frames, rng)
-        clip = load_clip(reader, entry, config.limits, chosen)
-        table = data.exemplars_table if slot.from_memory else data.clips_table
-        return training_sample(clip, chosen, config.size, config.step, table, config.augment, rng, slot.from_memory)
+        transform = data.exemplars_transform if slot.from_memory else data.clips_transform
+        return transform.training(reader, entry, rng, slot.from_memory)
 
     def _reader(self, order: Order, slot: Slot) -> ShardReader:
         if slot.from_memory and slot.clip in order.delivered:
@@ -219,21 +181,12 @@ class _TrainingDataset(Dataset[Update | Failure]):
         return self._readers[slot.from_memory]
 
 
-def _choose(frames: int, wanted: int, rng: np.random.Generator) -> list[int]:
-    """Choose `wanted` of a clip's frames, in order; all of them if there are no more."""
-    if frames <= wanted:
-        return list(range(frames))
-    return sorted(int(frame) for frame in rng.choice(frames, wanted, replace=False))
-
-
 _Made = tuple[Batch | None, list[str]]
 
 
 class _EvaluationDataset(Dataset[_Made | Failure]):
-    def __init__(
-        self, batches: Sequence[Sequence[ClipEntry]], table: NDArray[np.uint8], config: DataConfig, frames: int
-    ) -> None:
-        self.batches, self.table, self.config, self.frames = batches, table, config, frames
+    def __init__(self, batches: Sequence[Sequence[ClipEntry]], transform: Transform, config: DataConfig) -> None:
+        self.batches, self.transform, self.config = batches, transform, config
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -246,16 +199,14 @@ class _EvaluationDataset(Dataset[_Made | Failure]):
             return Failure(str(error))
 
     def _batch(self, reader: ShardReader, clips: Sequence[ClipEntry]) -> _Made:
-        config = self.config
-        samples: list[Sample] = []
+        samples: list[Any] = []
         skipped: list[str] = []
-        for entry in clips:
+        for start in range(0, len(clips), self.transform.clips):
             try:
-                clip = load_clip(reader, entry, config.limits)
-            except CorruptClip:
-                if config.on_corrupt == "error":
+                together = clips[start : start + self.transform.clips]
+                samples += [self.transform.evaluation(reader, entry) for entry in together]
+            except CorruptClip as error:
+                if self.config.on_corrupt == "error":
                     raise
-                skipped.append(entry.key)
-                continue
-            samples.append(evaluation_sample(clip, config.size, config.step, self.table))
-        return collate(samples, self.frames) if samples else None, skipped
+                skipped.append(error.key)
+        return self.transform.collate(samples) if samples else None, skipped

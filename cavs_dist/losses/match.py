@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cavs_dist.losses.segment import log_probabilities
-from cavs_dist.outputs import Outputs
+from cavs_dist.outputs.segmentation import Outputs
 
 
 def matching(outputs: Outputs) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cavs_dist.outputs import Outputs
+from cavs_dist.outputs.segmentation import Outputs
 from cavs_kernels.head import Head
 
 SCALES = (1, 2, 4)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cavs_dist import distributed
-from cavs_dist.outputs import Batch, Outputs, most_probable
+from cavs_dist.outputs.segmentation import Batch, Outputs, most_probable
 from cavs_kernels.segmentation_loss.reference import BACKGROUND, normalised_entropy
 
 # The bins are equal in log u: a sure teacher's medians lie anywhere from 1e-6 to 0.5, and each is found to 0.5 %.

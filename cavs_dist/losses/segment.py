@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from cavs_dist.outputs import Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 from cavs_kernels.segmentation_loss import segmentation_terms
 
 
@@ -20,3 +20,8 @@ def cross_entropy(outputs: Outputs, labels: Tensor) -> Tensor:
     (PLOP, arXiv 2011.11390).
     """
     return segmentation_terms(outputs.head, labels).cross_entropy
+
+
+def segmentation_loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+    """Return the one term of learning a batch's labels as they are."""
+    return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cavs_dist import distributed
 from cavs_dist.data.clip import IGNORED
-from cavs_dist.outputs import Batch
+from cavs_dist.outputs.segmentation import Batch
 
 
 def class_features(batch: Batch, maps: Tensor) -> Iterator[tuple[int, str, Tensor]]:

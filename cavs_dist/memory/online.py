@@ -11,7 +11,7 @@ from torch import Tensor
 from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
 from cavs_dist.memory.rehearsal import Pairs, find_collisions, name_pairs
-from cavs_dist.outputs import Batch
+from cavs_dist.outputs.segmentation import Batch
 from cavs_kernels.head import Head
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cavs_dist.curriculum import Stage
 from cavs_dist.distributed import sum_over_ranks
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 from cavs_kernels.collision import Collisions, collisions
 from cavs_kernels.head import Head
 

@@ -1,11 +1,9 @@
 """Score clips by modality consistency: what sound adds to the segmentation (MSS, CMR arXiv 2510.17234, section 3)."""
 
-from collections.abc import Iterable, Iterator
-
 from torch import Tensor
 
 from cavs_dist.metrics.iou import frame_iou_sum
-from cavs_dist.outputs import Batch
+from cavs_dist.outputs.segmentation import Batch
 
 
 def consistency(batch: Batch, audiovisual: Tensor, unimodal: Tensor, num_labels: int) -> Tensor:
@@ -18,9 +16,3 @@ def consistency(batch: Batch, audiovisual: Tensor, unimodal: Tensor, num_labels:
     """
     gain = frame_iou_sum(audiovisual, batch.labels, num_labels) - frame_iou_sum(unimodal, batch.labels, num_labels)
     return gain.view(len(batch.keys), -1).sum(dim=1)
-
-
-def score_clips(predictions: Iterable[tuple[Batch, Tensor, Tensor]], num_labels: int) -> Iterator[tuple[str, float]]:
-    """Yield (key, Delta) of every clip from batches with both models' predictions."""
-    for batch, audiovisual, unimodal in predictions:
-        yield from zip(batch.keys, consistency(batch, audiovisual, unimodal, num_labels).tolist(), strict=True)

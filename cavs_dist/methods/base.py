@@ -1,13 +1,17 @@
 """What a continual-learning method is: three verbs and a few facts about itself."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal
 
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from cavs_dist.curriculum import Stage
-from cavs_dist.outputs import Batch, Outputs
+
+BatchT = TypeVar("BatchT", default=Any)
+OutputsT = TypeVar("OutputsT", default=Any)
+PlainLoss = Callable[[Any, Any], dict[str, Tensor]]  # of a batch and the model's outputs: a task's own loss
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class MethodConfig:
     name: str
 
 
-class Method:
+class Method(Generic[BatchT, OutputsT]):
     """A continual-learning algorithm. The trainer calls `begin`, then `loss` for each batch, then `end`, every stage.
 
     Facts the trainer reads: `teacher`, whether the frozen copy from the previous stage is wanted; `head`, how the
@@ -31,21 +35,22 @@ class Method:
     scope: ClassVar[Literal["stage", "seen"]] = "stage"
     restart: ClassVar[bool] = False
 
-    def __init__(self, config: MethodConfig) -> None:
-        self.config = config
+    def __init__(self, config: MethodConfig, plain: PlainLoss) -> None:
+        """plain: the task's own loss, with nothing against forgetting."""
+        self.config, self.plain = config, plain
 
-    def begin(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[Batch, Outputs]]) -> None:
+    def begin(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[BatchT, OutputsT]]) -> None:
         """Prepare for `stage`. Collective.
 
         `clips` yields, once, this rank's part of the stage's own training clips (no memory, no augmentation) with the
         teacher's outputs for them; it is empty at stage 0.
         """
 
-    def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
+    def loss(self, batch: BatchT, outputs: OutputsT, teacher: OutputsT | None) -> dict[str, Tensor]:
         """Return the named terms whose sum is minimised; `teacher` is None at stage 0."""
         raise NotImplementedError
 
-    def end(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[Batch, Outputs]]) -> None:
+    def end(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[BatchT, OutputsT]]) -> None:
         """Close `stage`, with the kept weights in `model`. Collective."""
 
     def state_dict(self) -> Mapping[str, Any]:

@@ -1,12 +1,11 @@
 """Fine-tuning: plain training on each stage, with nothing against forgetting. The lower bound."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from cavs_dist.losses.segment import cross_entropy
 from cavs_dist.methods.base import Method, MethodConfig
-from cavs_dist.outputs import Batch, Outputs
 
 
 @dataclass(frozen=True)
@@ -20,11 +19,11 @@ class FineTuneConfig(MethodConfig):
 
 
 class FineTune(Method):
-    """Cross-entropy on the stage's own clips, where old classes are background."""
+    """The task's own loss on the stage's own clips (where old classes are background, in segmentation)."""
 
     Config = FineTuneConfig
     teacher = False
 
-    def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
-        """Return the cross-entropy."""
-        return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
+    def loss(self, batch: Any, outputs: Any, teacher: Any) -> dict[str, Tensor]:
+        """Return the task's own loss."""
+        return self.plain(batch, outputs)

@@ -5,12 +5,11 @@ Its loss is fine-tuning's. What differs is what it trains on: the sections `memo
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from cavs_dist.losses.segment import cross_entropy
 from cavs_dist.methods.base import Method, MethodConfig
-from cavs_dist.outputs import Batch, Outputs
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,11 @@ class ReplayConfig(MethodConfig):
 
 
 class Replay(Method):
-    """Cross-entropy on the stage's clips and on rehearsed ones alike."""
+    """The task's own loss on the stage's clips and on rehearsed ones alike."""
 
     Config = ReplayConfig
     teacher = False
 
-    def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
-        """Return the cross-entropy."""
-        return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
+    def loss(self, batch: Any, outputs: Any, teacher: Any) -> dict[str, Tensor]:
+        """Return the task's own loss."""
+        return self.plain(batch, outputs)

@@ -27,6 +27,13 @@ class StageScores:
     fscore: tuple[float | None, ...]
 
 
+def stage_matrix(records: Sequence[Mapping[str, Any]], score: str) -> tuple[list[str], list[list[Any]]]:
+    """Return columns and rows of the `score` of each class after each stage; empty before a class arrives."""
+    classes = records[-1]["classes"]
+    rows = [[r["stage"], *r[score], *[None] * (len(classes) - len(r[score]))] for r in records]
+    return ["stage", *classes], rows
+
+
 def summarise(scores: Sequence[StageScores], absent: Absent) -> dict[str, Any]:
     """Summarise stages 0..s: the metrics after the last, `average` over stages, and each of the `stages`.
 

@@ -7,10 +7,10 @@ import pytest
 
 from cavs_dist.curriculum import CurriculumConfig, make_stages
 from cavs_dist.data.clip import Clip
+from cavs_dist.data.config import DataConfig
 from cavs_dist.data.decode import encode_clip, load_clip
 from cavs_dist.data.shard import CorruptClip, ShardReader, write_shards
 from cavs_dist.data.split import of_seen, of_stage, open_split
-from cavs_dist.data.stream import DataConfig
 from cavs_dist.errors import InputError
 
 STAGES = make_stages(("bell", "cow", "train", "violin"), CurriculumConfig(split="2-1"))

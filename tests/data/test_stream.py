@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from cavs_dist.data.augment import AugmentConfig
+from cavs_dist.data.config import DataConfig
 from cavs_dist.data.rehearse import Plan
+from cavs_dist.data.segmentation import SegmentationTransform
 from cavs_dist.data.split import open_split
-from cavs_dist.data.stream import DataConfig, StageClips, Update, evaluation_batches, training_updates
+from cavs_dist.data.stream import StageClips, Update, evaluation_batches, training_updates
 from cavs_dist.errors import InputError
-from cavs_dist.outputs import Batch
+from cavs_dist.outputs.segmentation import Batch
 
 AUGMENT = AugmentConfig(crop=0.3, flip=0.5, colour=0.3, speed=0.1, gain=6.0, noise=0.1, bands=0.2)
 TABLE = np.arange(256, dtype=np.uint8)
@@ -26,7 +28,13 @@ def stage(scenes: Path) -> StageClips:
     clips, memory = open_split(config, "train"), open_split(config, "val")
     exemplars = {"bell": (0, 1), "cow": (2,)}
     plan = Plan(5, 1, clips.shard_sizes, batch=8, window=8, tail="drop", memory_slots=2, exemplars=exemplars)
-    return StageClips(plan, clips.clips, memory.clips[:3], TABLE, TABLE[::-1].copy(), config, frames=3)
+    transforms = (SegmentationTransform(config, table, frames=2) for table in (TABLE, TABLE[::-1].copy()))
+    return StageClips(plan, clips.clips, memory.clips[:3], *transforms, config)
+
+
+def whole(frames: int) -> SegmentationTransform:
+    """Evaluation's, padded to so many frames."""
+    return SegmentationTransform(DataConfig(path="", size=16, step=1.0), TABLE, frames)
 
 
 def read(stage: StageClips, first: int = 0, *, world: int = 1, workers: int = 0, micro: int = 8) -> list[list[Update]]:
@@ -119,7 +127,7 @@ def test_a_corrupt_clip_is_named(stage: StageClips, tmp_path: Path, workers: int
     with pytest.raises(InputError, match=r"train-000000\.tar: clip 'train-000000' has a damaged member 'audio.flac'"):
         read(bad, workers=workers)
     with pytest.raises(InputError, match="train-000000"):
-        list(evaluation_batches(bad.clips, TABLE, replace(bad.config, workers=workers), 0, 1, 4, 3))
+        list(evaluation_batches(bad.clips, whole(3), replace(bad.config, workers=workers), 0, 1, 4))
 
 
 def test_skipped_clips_are_counted_and_replaced(stage: StageClips, tmp_path: Path) -> None:
@@ -127,8 +135,8 @@ def test_skipped_clips_are_counted_and_replaced(stage: StageClips, tmp_path: Pat
     [updates] = read(bad)
     skipped = {key for update in updates[:4] for key in update.skipped}
     assert skipped == {"train-000000", "train-000001"}
-    for whole, damaged in zip(sequence(read(stage)), sequence([updates]), strict=True):
-        for (key, _), (instead, _) in zip(whole, damaged, strict=True):
+    for intact, damaged in zip(sequence(read(stage)), sequence([updates]), strict=True):
+        for (key, _), (instead, _) in zip(intact, damaged, strict=True):
             assert instead == ("train-000002" if key in skipped else key)
 
 
@@ -142,14 +150,14 @@ def test_too_many_corrupt_clips_end_the_run(stage: StageClips, tmp_path: Path, w
     with pytest.raises(InputError, match=said):
         read(bad, workers=workers)
     with pytest.raises(InputError, match=said):
-        list(evaluation_batches(bad.clips, TABLE, replace(bad.config, workers=workers), 0, 1, 2, 3))
+        list(evaluation_batches(bad.clips, whole(3), replace(bad.config, workers=workers), 0, 1, 2))
 
 
 @pytest.mark.parametrize(("world", "workers"), [(1, 0), (2, 2), (4, 0)])
 def test_evaluation_gives_every_clip_once(stage: StageClips, world: int, workers: int) -> None:
     config = replace(stage.config, workers=workers)
     batches = [
-        batch for rank in range(world) for batch in evaluation_batches(stage.clips, TABLE, config, rank, world, 5, 4)
+        batch for rank in range(world) for batch in evaluation_batches(stage.clips, whole(4), config, rank, world, 5)
     ]
     assert sorted(key for batch in batches for key in batch.keys) == [clip.key for clip in stage.clips]
     assert {batch.present.shape[1] for batch in batches} == {4} and not any(b.present[:, 3].any() for b in batches)
@@ -159,17 +167,18 @@ def test_evaluation_gives_every_clip_once(stage: StageClips, world: int, workers
 def test_evaluation_skips_within_the_budget_and_closes_its_shards(stage: StageClips, tmp_path: Path) -> None:
     bad = broken(tmp_path, stage, [0, 1], on_corrupt="skip")
     before = len(list(Path("/proc/self/fd").iterdir()))
-    keys = [key for batch in evaluation_batches(bad.clips, TABLE, bad.config, 0, 1, 2, 3) for key in batch.keys]
+    keys = [key for batch in evaluation_batches(bad.clips, whole(3), bad.config, 0, 1, 2) for key in batch.keys]
     assert keys == [clip.key for clip in stage.clips[2:]]
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_frames_are_sampled_in_order_or_taken_whole(stage: StageClips) -> None:
-    whole = replace(stage, config=replace(stage.config, frames=0, augment=AugmentConfig()))
-    [[update, *_]] = read(whole)
+    plain = replace(stage.config, augment=AugmentConfig())
+    everything = SegmentationTransform(plain, TABLE, frames=3)
+    [[update, *_]] = read(replace(stage, clips_transform=everything, exemplars_transform=everything))
     assert update.batches[0].present.shape == (8, 3) and update.batches[0].present.all()
-    padded = replace(whole, config=replace(whole.config, frames=5))
-    [[update, *_]] = read(padded)
+    padded = replace(everything, frames=5)
+    [[update, *_]] = read(replace(stage, clips_transform=padded, exemplars_transform=padded))
     assert update.batches[0].present.sum(dim=1).tolist() == [3] * 8
     assert (update.batches[0].labels.view(8, 5, 16, 16)[:, 3:] == 255).all()
     assert torch.equal(update.batches[0].frame_weight, update.batches[0].present.flatten().float())

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from cavs_dist.losses.match import matching
-from cavs_dist.outputs import Outputs
+from cavs_dist.outputs.segmentation import Outputs
 
 
 def tensors() -> list[Tensor]:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from cavs_dist.losses import pod
 from cavs_dist.losses.pod import local_pod, logits_pod, pod_distillation
-from cavs_dist.outputs import Outputs
+from cavs_dist.outputs.segmentation import Outputs
 
 
 def randn(*shape: int) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from cavs_dist.losses.pseudo import entropy_counts, median_entropies, medians
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 
 
 def teacher(num_classes: int, scale: float, frames: int = 2, size: tuple[int, int] = (9, 11)) -> Outputs:

@@ -1,7 +1,7 @@
 import torch
 
 from cavs_dist.losses.segment import cross_entropy, log_probabilities
-from cavs_dist.outputs import Outputs
+from cavs_dist.outputs.segmentation import Outputs
 
 
 def outputs(dtype: torch.dtype = torch.float64) -> Outputs:

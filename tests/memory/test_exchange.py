@@ -9,9 +9,11 @@ import torch
 import torch.distributed as dist
 
 from cavs_dist.data.augment import AugmentConfig
+from cavs_dist.data.config import DataConfig
 from cavs_dist.data.rehearse import Plan
+from cavs_dist.data.segmentation import SegmentationTransform
 from cavs_dist.data.shard import BytesReader, ShardReader, read_split
-from cavs_dist.data.stream import DataConfig, StageClips, training_updates
+from cavs_dist.data.stream import StageClips, training_updates
 from cavs_dist.errors import InputError
 from cavs_dist.memory import payload
 from cavs_dist.memory.exchange import Exchange
@@ -32,7 +34,8 @@ def batches(scenes: Path, exchange: Exchange, rank: int, world: int) -> list[Any
     clips = read_split(scenes, "val")[0].clips
     exemplars = {"bell": range(KEPT)}
     plan = Plan(5, STAGE, (len(clips),), batch=8, window=8, tail="drop", memory_slots=4, exemplars=exemplars)
-    stage = StageClips(plan, clips, exchange.exemplars, TABLE, TABLE, config, 3, deliver=exchange.deliver)
+    transform = SegmentationTransform(config, TABLE, frames=2)
+    stage = StageClips(plan, clips, exchange.exemplars, transform, transform, config, deliver=exchange.deliver)
     made = [batch for update in training_updates(stage, 0, 12, rank, world, 8) for batch in update.batches]
     return [(batch.keys, batch.frames, batch.audio, batch.labels) for batch in made]
 

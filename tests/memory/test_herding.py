@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cavs_dist.memory.herding import class_features, distances_to_mean
-from cavs_dist.outputs import Batch
+from cavs_dist.outputs.segmentation import Batch
 
 
 def make_batch(labels: torch.Tensor) -> Batch:

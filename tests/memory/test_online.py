@@ -6,7 +6,7 @@ import torch
 
 from cavs_dist.curriculum import Stage
 from cavs_dist.memory.online import OnlineCounts
-from cavs_dist.outputs import Batch
+from cavs_dist.outputs.segmentation import Batch
 
 STAGE = Stage(1, new=("bird", "train"), seen=("dog", "drum", "bird", "train"))
 BETA, EVERY, LAG, UPDATES = 0.9, 4, 6, 31

@@ -2,7 +2,7 @@ import torch
 
 from cavs_dist.curriculum import Stage
 from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 
 STAGE = Stage(1, new=("bird", "train"), seen=("dog", "drum", "bird", "train"))
 

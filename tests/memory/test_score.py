@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from cavs_dist.memory.score import consistency, score_clips
-from cavs_dist.outputs import Batch
+from cavs_dist.memory.score import consistency
+from cavs_dist.outputs.segmentation import Batch
 
 LABELS = 4
 
@@ -51,14 +51,3 @@ def test_what_is_said_of_frames_without_truth_counts_nothing() -> None:
     heard, seen = torch.randint(LABELS, (2, *batch.labels.shape))
     other = torch.where(batch.annotated.view(-1, 1, 1), heard, 1)
     assert consistency(batch, heard, seen, LABELS).equal(consistency(batch, other, seen, LABELS))
-
-
-def test_scores_carry_their_keys_over_batches() -> None:
-    torch.manual_seed(2)
-    batches = [make_batch("a", "b"), make_batch("c")]
-    said = [(batch, *torch.randint(LABELS, (2, *batch.labels.shape))) for batch in batches]
-    scores = dict(score_clips(said, LABELS))
-    assert list(scores) == ["a", "b", "c"]
-    assert scores["c"] == consistency(*said[1], LABELS).item()
-    perfect = [(batches[1], batches[1].labels.clamp(max=LABELS - 1), said[1][2])]
-    assert dict(score_clips(perfect, LABELS))["c"] > 0

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from cavs_dist.curriculum import Stage
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 
 
 def make_outputs(num_classes: int) -> Outputs:

@@ -3,11 +3,12 @@ import torch
 from torch import Tensor, nn
 
 from cavs_dist.curriculum import Stage
+from cavs_dist.losses.segment import segmentation_loss
 from cavs_dist.methods.base import Method, MethodConfig
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 
 
-class Least(Method):
+class Least(Method[Batch, Outputs]):
     """The least that a method has to say."""
 
     def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
@@ -15,7 +16,7 @@ class Least(Method):
 
 
 def test_a_method_is_a_loss_and_some_defaults(stage: Stage, batch: Batch, student: Outputs, teacher: Outputs) -> None:
-    method = Least(MethodConfig("least"))
+    method = Least(MethodConfig("least"), segmentation_loss)
     model = nn.Linear(2, 2)
     before = model.weight.clone()
     method.begin(stage, model, iter([(batch, teacher)]))
@@ -28,4 +29,4 @@ def test_a_method_is_a_loss_and_some_defaults(stage: Stage, batch: Batch, studen
 
 def test_a_method_without_a_loss_is_none(batch: Batch, student: Outputs) -> None:
     with pytest.raises(NotImplementedError):
-        Method(MethodConfig("none")).loss(batch, student, None)
+        Method(MethodConfig("none"), segmentation_loss).loss(batch, student, None)

@@ -1,12 +1,12 @@
 import torch
 
-from cavs_dist.losses.segment import cross_entropy
+from cavs_dist.losses.segment import cross_entropy, segmentation_loss
 from cavs_dist.methods.fine_tune import FineTune, FineTuneConfig
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 
 
 def test_every_annotated_frame_counts_alike(batch: Batch, student: Outputs) -> None:
-    (loss,) = FineTune(FineTuneConfig()).loss(batch, student, None).values()
+    (loss,) = FineTune(FineTuneConfig(), segmentation_loss).loss(batch, student, None).values()
     torch.testing.assert_close(loss, cross_entropy(student, batch.labels)[:3].mean())
 
 

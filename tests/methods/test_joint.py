@@ -1,12 +1,12 @@
 import torch
 
-from cavs_dist.losses.segment import cross_entropy
+from cavs_dist.losses.segment import cross_entropy, segmentation_loss
 from cavs_dist.methods.joint import Joint, JointConfig
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 
 
 def test_every_annotated_frame_counts_alike(batch: Batch, student: Outputs) -> None:
-    (loss,) = Joint(JointConfig()).loss(batch, student, None).values()
+    (loss,) = Joint(JointConfig(), segmentation_loss).loss(batch, student, None).values()
     torch.testing.assert_close(loss, cross_entropy(student, batch.labels)[:3].mean())
 
 

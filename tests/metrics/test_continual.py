@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from cavs_dist.metrics.continual import StageScores, summarise
+from cavs_dist.metrics.continual import StageScores, stage_matrix, summarise
 
 CLASSES = ("background", "dog", "drum", "bird", "train")
 
@@ -63,3 +63,13 @@ def test_nothing_known_of_old_and_new_is_a_harmonic_mean_of_0() -> None:
 def test_a_summary_is_plain_json() -> None:
     found = summarise(run(), "zero")
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_the_matrix_is_empty_before_a_class_arrives() -> None:
+    records = [
+        {"stage": 0, "classes": ["background", "dog"], "iou": [0.9, 0.5]},
+        {"stage": 1, "classes": ["background", "dog", "bird"], "iou": [0.8, None, 0.3]},
+    ]
+    columns, rows = stage_matrix(records, "iou")
+    assert columns == ["stage", "background", "dog", "bird"]
+    assert rows == [[0, 0.9, 0.5, None], [1, 0.8, None, 0.3]]

@@ -10,19 +10,17 @@ from cavs_dist.tasks.base import Task, evaluating
 
 @pytest.mark.parametrize("name", list(TASKS))
 def test_every_task_does_everything(name: str) -> None:
-    verbs = [verb for verb, _ in inspect.getmembers(Task, inspect.isfunction) if not verb.startswith("_")]
-    assert len(verbs) >= 9
-    for verb in verbs:
+    assert not inspect.isabstract(TASKS[name])
+    for verb in Task.__abstractmethods__:
         ours, asked = getattr(TASKS[name], verb), getattr(Task, verb)
-        assert ours is not asked, verb
         assert list(inspect.signature(ours).parameters) == list(inspect.signature(asked).parameters), verb
 
 
 def test_a_task_is_its_configs_and_nothing_else() -> None:
     task = TASKS["segmentation"]("model", "evaluate", 3)
     assert (task.model, task.evaluate_config, task.seed) == ("model", "evaluate", 3)
-    with pytest.raises(NotImplementedError):
-        Task("model", "evaluate", 3).metrics([])
+    with pytest.raises(TypeError, match="abstract"):
+        Task("model", "evaluate", 3)  # type: ignore[abstract]
 
 
 def test_a_model_is_judged_without_dropout_or_gradients() -> None:

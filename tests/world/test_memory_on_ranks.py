@@ -19,7 +19,7 @@ from cavs_dist.memory.online import OnlineCounts
 from cavs_dist.memory.rehearsal import CollisionCounter
 from cavs_dist.memory.select import Candidate, quotas
 from cavs_dist.memory.synchronize import synchronize
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 
 CLIPS, UPDATES, EVERY, LAG = 60, 40, 4, 9
 FIRST = Stage(0, new=("dog", "drum", "bell"), seen=("dog", "drum", "bell"))

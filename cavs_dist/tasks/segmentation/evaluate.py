@@ -19,7 +19,7 @@ from cavs_dist.metrics.iou import (
     iou_from_confusion,
     mean_over_frames,
 )
-from cavs_dist.outputs import Batch
+from cavs_dist.outputs.segmentation import Batch
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cavs_dist.models.decoder import Decoder, DilatedNeck
 from cavs_dist.models.heads import HeadInit, StageHeads
 from cavs_dist.models.norm import Norm
 from cavs_dist.models.visual import make_visual_encoder
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 
 
 @dataclass(frozen=True)

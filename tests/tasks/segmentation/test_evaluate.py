@@ -7,7 +7,7 @@ from torch import nn
 
 from cavs_dist.curriculum import Stage
 from cavs_dist.metrics.continual import summarise
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 from cavs_dist.tasks.segmentation.evaluate import Counts, count, record, stage_scores
 
 STAGE = Stage(1, ("bird",), ("dog", "drum", "bird"))

@@ -6,11 +6,10 @@ import torch
 
 from cavs_dist.config import load_run
 from cavs_dist.curriculum import Stage
-from cavs_dist.data.batch import move
 from cavs_dist.errors import InputError
 from cavs_dist.models.audio import VGGish
 from cavs_dist.models.norm import SyncNorm
-from cavs_dist.outputs import Batch
+from cavs_dist.outputs.segmentation import Batch
 from cavs_dist.tasks.segmentation.model import ModelConfig, Segmenter, make_segmenter
 
 SMALL = ModelConfig(channels=16, features=8)
@@ -135,6 +134,6 @@ def test_the_paper_s_model_builds(tmp_path: Path, backbone: str) -> None:
     given = ["data.path=none", f"model.audio_weights={tmp_path / 'vggish.pth'}", "model.weights=''"]
     config = load_run("segmentation/avsbench", [*given, f"model.backbone={backbone}"]).model
     with torch.device("meta"):
-        outputs = segmenter(config)(move(make_batch(224, frames=10), torch.device("meta")))
+        outputs = segmenter(config)(make_batch(224, frames=10).to(torch.device("meta")))
     assert [level.shape for level in outputs.levels] == [(20, 256, side, side) for side in (56, 28, 14, 7)]
     assert outputs.head_map.shape == (20, 256, 112, 112) and outputs.features.shape == (20, 32, 224, 224)

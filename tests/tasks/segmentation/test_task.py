@@ -6,12 +6,16 @@ import pytest
 import torch
 
 from cavs_dist.curriculum import CurriculumConfig, make_stages
+from cavs_dist.data.config import DataConfig
 from cavs_dist.data.split import open_split
-from cavs_dist.data.stream import DataConfig, evaluation_batches
-from cavs_dist.outputs import Batch
+from cavs_dist.data.stream import evaluation_batches
+from cavs_dist.errors import InputError
+from cavs_dist.memory.score import consistency
+from cavs_dist.outputs.segmentation import Batch
 from cavs_dist.tasks.segmentation import Segmentation
 from cavs_dist.tasks.segmentation.evaluate import EvaluateConfig
-from cavs_dist.tasks.segmentation.model import ModelConfig
+from cavs_dist.tasks.segmentation.model import ModelConfig, Segmenter
+from cavs_dist.tasks.segmentation.task import mean_embedding, silenced
 
 STAGES = make_stages(("bell", "cow", "train", "violin"), CurriculumConfig(split="2-2"))
 TASK = Segmentation(ModelConfig(channels=16, features=8), EvaluateConfig(), seed=3)
@@ -22,7 +26,9 @@ def batches(scenes: Path) -> list[Batch]:
     """The test clips of the first stage, 12 of 3 frames, the last of each padded."""
     config = DataConfig(path=str(scenes), size=32, step=1.0, workers=0)
     split = open_split(config, "test")
-    return list(evaluation_batches(split.clips, TASK.table(split.names, STAGES[0], "test"), config, 0, 1, 5, 4))
+    return list(
+        evaluation_batches(split.clips, TASK.transform(config, split.names, STAGES[0], "test", 4), config, 0, 1, 5)
+    )
 
 
 def test_models_are_the_same_everywhere_and_grow() -> None:
@@ -41,7 +47,7 @@ def test_labels_are_the_stage_s(batches: list[Batch]) -> None:
 
 def test_the_mean_sound_is_the_mean_over_present_frames(batches: list[Batch]) -> None:
     model = TASK.make_model("main", STAGES[:1], "random")
-    found = TASK.mean_embedding(model, batches)
+    found = mean_embedding(model, batches)
     with torch.no_grad():
         every = torch.cat([model.audio(batch.audio)[batch.present.flatten()] for batch in batches])
     assert len(every) == 36
@@ -53,11 +59,59 @@ def test_silence_is_one_sound_for_all_present_frames(batches: list[Batch]) -> No
     for attention in model.attention:
         torch.nn.init.ones_(attention.norm.weight)
     mean, batch = torch.randn(128), batches[0]
-    silent = TASK.silenced(model, batch, mean)
+    silent = silenced(model, batch, mean)
     assert not silent.features.equal(model(batch).features)
-    assert silent.features.equal(TASK.silenced(model, replace(batch, audio=batch.audio + 1), mean).features)
+    assert silent.features.equal(silenced(model, replace(batch, audio=batch.audio + 1), mean).features)
     torch.testing.assert_close(silent.audio[0][0], model.attention[0].align(mean))
     assert not silent.audio[0][3].any()
+
+
+@pytest.mark.parametrize("with_twin", [True, False])
+def test_gains_are_what_the_twin_or_silence_lacks(batches: list[Batch], with_twin: bool) -> None:
+    model = TASK.make_model("main", STAGES[:1], "random")
+    assert isinstance(model, Segmenter)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    twin = TASK.make_model("twin", STAGES[:1], "random") if with_twin else None
+    passes = []
+
+    def read(what: str) -> list[Batch]:
+        passes.append(what)
+        return batches
+
+    found = dict(TASK.gains(model, twin, read, STAGES[0]))
+    assert passes == ["stage 0, scoring"] if with_twin else ["mean sound", "stage 0, scoring"]
+    mean = mean_embedding(model, batches)
+    for batch in batches:
+        with torch.no_grad():
+            other = silenced(model.eval(), batch, mean) if twin is None else twin.eval()(batch)
+            expected = consistency(batch, model.eval()(batch).prediction(), other.prediction(), 3)
+        assert [found[key] for key in batch.keys] == expected.tolist()
+    assert any(found.values())
+
+
+def test_features_are_of_the_classes_in_the_clip(batches: list[Batch]) -> None:
+    model = TASK.make_model("main", STAGES[:1], "random").eval()
+    with torch.no_grad():
+        found = [(name, key) for name, key, _ in TASK.features(model, batches[0], STAGES[0])]
+    labels = batches[0].labels.view(len(batches[0].keys), -1)
+    heard = [
+        (name, key)
+        for n, name in ((1, "bell"), (2, "cow"))
+        for key, of in zip(batches[0].keys, labels, strict=True)
+        if n in of
+    ]
+    assert sorted(found) == sorted(heard) and heard
+
+
+def test_a_stage_without_masks_is_refused(scenes: Path) -> None:
+    clips = open_split(DataConfig(path=str(scenes)), "train").clips
+    TASK.refuse_clips(STAGES[0], clips)
+    bare = [replace(clip, meta=replace(clip.meta, annotated=())) for clip in clips]
+    with pytest.raises(InputError, match="no clip of stage 0 has a mask"):
+        TASK.refuse_clips(STAGES[0], bare)
 
 
 def test_judging(batches: list[Batch]) -> None:

@@ -11,9 +11,8 @@ from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
 from cavs_dist.losses.pod import pod_distillation
 from cavs_dist.losses.pseudo import median_entropies
-from cavs_dist.losses.segment import cross_entropy
-from cavs_dist.methods.base import Method, MethodConfig
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.methods.base import Method, MethodConfig, PlainLoss
+from cavs_dist.outputs.segmentation import Batch, Outputs
 from cavs_kernels.segmentation_loss import segmentation_terms
 
 
@@ -29,7 +28,7 @@ class PlopConfig(MethodConfig):
     pod_logits: float = 0.0005
 
 
-class Plop(Method):
+class Plop(Method[Batch, Outputs]):
     """Cross-entropy on pseudo-labels, weighted by the share that was accepted, and local POD.
 
     POD grows with sqrt(labels / new classes), labels being all classes seen and background.
@@ -39,8 +38,8 @@ class Plop(Method):
     Config = PlopConfig
     head = "background"
 
-    def __init__(self, config: PlopConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: PlopConfig, plain: PlainLoss) -> None:
+        super().__init__(config, plain)
         self.thresholds: Tensor | None = None
 
     def begin(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[Batch, Outputs]]) -> None:
@@ -50,7 +49,7 @@ class Plop(Method):
     def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
         """Return the two terms; at stage 0 plain cross-entropy."""
         if teacher is None:
-            return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
+            return self.plain(batch, outputs)
         assert self.thresholds is not None
         kept = batch.frames_from_memory
         terms = segmentation_terms(outputs.head, batch.labels, teacher.head, thresholds=self.thresholds, keep=kept)

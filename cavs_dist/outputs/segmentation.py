@@ -1,27 +1,28 @@
-"""Where tasks and methods meet: what goes into a model and what comes out of it."""
+"""What goes into a segmenter and what comes out of it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from torch import Tensor
 
+from cavs_dist.outputs import batch
 from cavs_kernels.head import Head
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(batch.Batch):
     """Some clips of one update on one rank. N = B * T frames; a clip's frames are consecutive.
 
     keys: B clip keys. from_memory: [B] bool, rehearsed clips.
     frames: [N, 3, H, W] float, normalised. audio: [N, 1, 96, 64] log-mel examples, one a frame.
     labels: [N, H, W] int64, stage order, 0 background, 255 ignored (the whole frame where it is not annotated).
     present: [B, T] bool, False on padded frames. annotated: [B, T] bool, False where a frame has no truth.
-    label_weight, frame_weight: [N] float; a loss of an update is sum_n weight_n * (loss of frame n). They are
-    annotated (present) frames scaled so that, after the engine's mean over ranks and micro-batches, every such frame
-    of the update weighs the same, however the update was cut into ranks and micro-batches.
+    label_weight, frame_weight: [N] float, of annotated and of present frames.
     """
 
-    keys: tuple[str, ...]
-    from_memory: Tensor
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("label_weight", "frame_weight")
+
     frames: Tensor
     audio: Tensor
     labels: Tensor
@@ -34,6 +35,15 @@ class Batch:
     def frames_from_memory(self) -> Tensor:
         """[N] bool: the frames of rehearsed clips."""
         return self.from_memory.repeat_interleave(self.present.shape[1])
+
+    def one_by_one(self) -> Iterator[Self]:
+        """Yield each clip as a batch of its own."""
+        frames = self.present.shape[1]
+        for number, key in enumerate(self.keys):
+            clip, inside = slice(number, number + 1), slice(number * frames, (number + 1) * frames)
+            by_clip = {name: getattr(self, name)[clip] for name in ("from_memory", "present", "annotated")}
+            names = ("frames", "audio", "labels", "label_weight", "frame_weight")
+            yield type(self)(keys=(key,), **by_clip, **{name: getattr(self, name)[inside] for name in names})
 
 
 @dataclass(frozen=True)

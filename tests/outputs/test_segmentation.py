@@ -1,6 +1,6 @@
 import torch
 
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 
 
 def outputs(dtype: torch.dtype = torch.float64) -> Outputs:

@@ -9,8 +9,9 @@ from cavs_dist.curriculum import Stage
 from cavs_dist.losses.match import matching
 from cavs_dist.losses.pod import pod_distillation
 from cavs_dist.losses.pseudo import median_entropies
-from cavs_dist.methods.cmr import Cmr, CmrConfig
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.losses.segment import segmentation_loss
+from cavs_dist.methods.segmentation.cmr import Cmr, CmrConfig
+from cavs_dist.outputs.segmentation import Batch, Outputs
 from cavs_kernels.segmentation_loss.reference import Rules, Terms, segmentation_terms_reference
 
 INFINITE = torch.full((3,), math.inf)
@@ -23,9 +24,9 @@ def parts(stage: Stage, batch: Batch, student: Outputs, teacher: Outputs) -> tup
 
 def terms(parts: tuple[Any, ...], **switches: Any) -> dict[str, torch.Tensor]:
     stage, batch, student, teacher = parts
-    method = Cmr(CmrConfig(**switches))
+    method = Cmr(CmrConfig(**switches), segmentation_loss)
     method.begin(stage, nn.Identity(), iter([(batch, teacher)]))
-    copy = Cmr(CmrConfig(**switches))
+    copy = Cmr(CmrConfig(**switches), segmentation_loss)
     copy.load_state_dict(method.state_dict())
     return copy.loss(batch, student, teacher)
 
@@ -82,7 +83,7 @@ def test_alignment_gives_new_classifiers_the_old_ones_mean_length(stage: Stage, 
     model = Model()
     first, second = (head.weight for head in model.heads.heads)
     before = (first.clone(), second.clone())
-    Cmr(CmrConfig(align=align)).end(stage, model, iter([]))
+    Cmr(CmrConfig(align=align), segmentation_loss).end(stage, model, iter([]))
     assert torch.equal(first, before[0])
     assert torch.equal(second, before[1]) != align
     if align:

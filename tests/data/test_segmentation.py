@@ -5,11 +5,16 @@ import numpy as np
 import torch
 
 from cavs_dist.data.augment import MEAN, STD, AugmentConfig, hear, normalise
-from cavs_dist.data.batch import Sample, collate, evaluation_sample, move, one_by_one, training_sample
 from cavs_dist.data.clip import Clip
+from cavs_dist.data.config import DataConfig
+from cavs_dist.data.segmentation import Sample, collate, evaluation_sample, training_sample
 
 TABLE = np.full(256, 255, np.uint8)
 TABLE[[0, 1, 7]] = [0, 2, 1]
+
+
+def config(size: int, **augment: float) -> DataConfig:
+    return DataConfig(path="", size=size, step=0.1, augment=AugmentConfig(**augment))
 
 
 def square(clip: Clip) -> Clip:
@@ -18,23 +23,23 @@ def square(clip: Clip) -> Clip:
 
 def test_evaluation_sees_the_whole_clip(make_clip: Callable[[int], Clip]) -> None:
     clip = square(make_clip(0))
-    sample = evaluation_sample(clip, 12, 0.1, TABLE)
+    sample = evaluation_sample(clip, config(12), TABLE)
     assert torch.from_numpy(normalise(clip.frames)).equal(sample.frames)
     assert torch.from_numpy(TABLE[clip.masks]).equal(sample.labels.byte()) and sample.labels.dtype == torch.int64
     assert sample.audio.equal(hear(clip.waveform, np.array([0.0, 0.1, 0.2])))
     assert sample.annotated.tolist() == [True, True, False] and (sample.labels[2] == 255).all()
-    assert evaluation_sample(make_clip(0), 8, 0.1, TABLE).frames.shape == (3, 3, 8, 8)
+    assert evaluation_sample(make_clip(0), config(8), TABLE).frames.shape == (3, 3, 8, 8)
 
 
 def train(clip: Clip, chosen: list[int], seed: int, **augment: float) -> Sample:
     rng = np.random.default_rng(seed)
-    return training_sample(clip, chosen, 12, 0.1, TABLE, AugmentConfig(**augment), rng, from_memory=True)
+    return training_sample(clip, chosen, config(12, **augment), TABLE, rng, from_memory=True)
 
 
 def test_training_hears_the_chosen_frames(make_clip: Callable[[int], Clip]) -> None:
     clip = square(make_clip(1))
     part = replace(clip, frames=clip.frames[[0, 2]], masks=clip.masks[[0, 2]], annotated=clip.annotated[[0, 2]])
-    sample, everything = train(part, [0, 2], 0), evaluation_sample(clip, 12, 0.1, TABLE)
+    sample, everything = train(part, [0, 2], 0), evaluation_sample(clip, config(12), TABLE)
     for name in ("frames", "audio", "labels", "annotated"):
         assert getattr(sample, name).equal(getattr(everything, name)[[0, 2]]), name
     assert sample.from_memory and not everything.from_memory
@@ -54,7 +59,7 @@ def test_frames_and_labels_are_flipped_and_cropped_together(make_clip: Callable[
 
 
 def test_clips_are_padded_with_frames_that_count_nothing(make_clip: Callable[[int], Clip]) -> None:
-    first, second = (evaluation_sample(square(make_clip(number)), 12, 0.1, TABLE) for number in (0, 1))
+    first, second = (evaluation_sample(square(make_clip(number)), config(12), TABLE) for number in (0, 1))
     short = replace(second, **{name: getattr(second, name)[:1] for name in ("frames", "audio", "labels", "annotated")})
     batch = collate([first, replace(short, from_memory=True)], 4)
     assert batch.keys == ("clip-0", "clip-1") and batch.from_memory.tolist() == [False, True]
@@ -68,17 +73,17 @@ def test_clips_are_padded_with_frames_that_count_nothing(make_clip: Callable[[in
 
 
 def test_a_batch_comes_apart_into_its_clips(make_clip: Callable[[int], Clip]) -> None:
-    samples = [evaluation_sample(make_clip(number), 8, 0.1, TABLE) for number in (0, 1, 2)]
+    samples = [evaluation_sample(make_clip(number), config(8), TABLE) for number in (0, 1, 2)]
     together = collate(samples, 4)
-    for clip, sample in zip(one_by_one(together), samples, strict=True):
+    for clip, sample in zip(together.one_by_one(), samples, strict=True):
         alone = vars(collate([sample], 4))
         assert clip.keys == alone.pop("keys")
         assert all(getattr(clip, name).equal(value) for name, value in alone.items())
 
 
 def test_moving_keeps_everything(make_clip: Callable[[int], Clip]) -> None:
-    batch = collate([evaluation_sample(make_clip(0), 8, 0.1, TABLE)], 3)
-    moved = move(batch, torch.device("meta"))
+    batch = collate([evaluation_sample(make_clip(0), config(8), TABLE)], 3)
+    moved = batch.to(torch.device("meta"))
     assert moved.keys == batch.keys
     assert {value.device.type for value in vars(moved).values() if isinstance(value, torch.Tensor)} == {"meta"}
     assert moved.frames.shape == batch.frames.shape

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cavs_dist.losses.segment import cross_entropy
 from cavs_dist.methods.base import Method, MethodConfig
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 from cavs_kernels.segmentation_loss import segmentation_terms
 
 
@@ -21,7 +20,7 @@ class MibConfig(MethodConfig):
     distill: float = 10.0
 
 
-class Mib(Method):
+class Mib(Method[Batch, Outputs]):
     """Unbiased cross-entropy, unbiased distillation, and new classifiers that start from the background's."""
 
     config: MibConfig
@@ -31,7 +30,7 @@ class Mib(Method):
     def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
         """Return the two terms; at stage 0 plain cross-entropy."""
         if teacher is None:
-            return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
+            return self.plain(batch, outputs)
         terms = segmentation_terms(
             outputs.head,
             batch.labels,

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cavs_dist.losses.segment import cross_entropy
 from cavs_dist.methods.base import Method, MethodConfig
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.outputs.segmentation import Batch, Outputs
 from cavs_kernels.segmentation_loss import segmentation_terms
 
 
@@ -21,7 +20,7 @@ class LwfConfig(MethodConfig):
     distill: float = 100.0
 
 
-class Lwf(Method):
+class Lwf(Method[Batch, Outputs]):
     """Cross-entropy, and distillation over background and old classes."""
 
     config: LwfConfig
@@ -30,7 +29,7 @@ class Lwf(Method):
     def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
         """Return the cross-entropy and the distillation."""
         if teacher is None:
-            return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
+            return self.plain(batch, outputs)
         terms = segmentation_terms(outputs.head, batch.labels, teacher.head, distill="plain")
         distill = (batch.frame_weight * terms.distillation).sum()
         return {

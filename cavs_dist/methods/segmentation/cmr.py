@@ -17,9 +17,8 @@ from cavs_dist.curriculum import Stage
 from cavs_dist.losses.match import matching
 from cavs_dist.losses.pod import pod_distillation
 from cavs_dist.losses.pseudo import median_entropies
-from cavs_dist.losses.segment import cross_entropy
-from cavs_dist.methods.base import Method, MethodConfig
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.methods.base import Method, MethodConfig, PlainLoss
+from cavs_dist.outputs.segmentation import Batch, Outputs
 from cavs_kernels.segmentation_loss import segmentation_terms
 
 
@@ -48,15 +47,15 @@ class CmrConfig(MethodConfig):
     schedule: bool = False
 
 
-class Cmr(Method):
+class Cmr(Method[Batch, Outputs]):
     """Cross-entropy on pseudo-labels, and local POD; new classifiers start from the background's (MiB, 2002.00718)."""
 
     config: CmrConfig
     Config = CmrConfig
     head = "background"
 
-    def __init__(self, config: CmrConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: CmrConfig, plain: PlainLoss) -> None:
+        super().__init__(config, plain)
         self.thresholds: Tensor | None = None
 
     def begin(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[Batch, Outputs]]) -> None:
@@ -70,7 +69,7 @@ class Cmr(Method):
     def loss(self, batch: Batch, outputs: Outputs, teacher: Outputs | None) -> dict[str, Tensor]:
         """Return the terms; at stage 0 plain cross-entropy."""
         if teacher is None:
-            return {"segment": (batch.label_weight * cross_entropy(outputs, batch.labels)).sum()}
+            return self.plain(batch, outputs)
         keep = batch.frames_from_memory & (self.config.memory_labels == "keep")
         found = segmentation_terms(outputs.head, batch.labels, teacher.head, thresholds=self.thresholds, keep=keep)
         weight = batch.label_weight * found.accepted if self.config.adaptive else batch.label_weight

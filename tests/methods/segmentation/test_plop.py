@@ -6,13 +6,14 @@ from torch import nn
 from cavs_dist.curriculum import Stage
 from cavs_dist.losses.pod import pod_distillation
 from cavs_dist.losses.pseudo import median_entropies
-from cavs_dist.methods.plop import Plop, PlopConfig
-from cavs_dist.outputs import Batch, Outputs
+from cavs_dist.losses.segment import segmentation_loss
+from cavs_dist.methods.segmentation.plop import Plop, PlopConfig
+from cavs_dist.outputs.segmentation import Batch, Outputs
 from cavs_kernels.segmentation_loss.reference import Rules, segmentation_terms_reference
 
 
 def begun(stage: Stage, batch: Batch, teacher: Outputs) -> Plop:
-    method = Plop(PlopConfig())
+    method = Plop(PlopConfig(), segmentation_loss)
     method.begin(stage, nn.Identity(), iter([(batch, teacher)]))
     return method
 
@@ -32,7 +33,7 @@ def test_local_pod_grows_with_the_classes(stage: Stage, batch: Batch, student: O
 
 
 def test_thresholds_travel_with_the_state(stage: Stage, batch: Batch, student: Outputs, teacher: Outputs) -> None:
-    method, copy = begun(stage, batch, teacher), Plop(PlopConfig())
+    method, copy = begun(stage, batch, teacher), Plop(PlopConfig(), segmentation_loss)
     copy.load_state_dict(method.state_dict())
     torch.testing.assert_close(copy.loss(batch, student, teacher), method.loss(batch, student, teacher))
     first = Stage(0, new=("dog", "drum"), seen=("dog", "drum"))

@@ -1,8 +1,7 @@
-"""From decoded clips to the tensors of a batch."""
+"""From decoded clips to the tensors of a segmenter's batch."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,24 +9,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cavs_dist.data.audio import resample
-from cavs_dist.data.augment import (
-    AugmentConfig,
-    Box,
-    hear,
-    hear_augmented,
-    jitter,
-    normalise,
-    random_box,
-    resize,
-    whole,
-)
+from cavs_dist.data.augment import Box, hear, hear_augmented, jitter, normalise, random_box, resize, whole
 from cavs_dist.data.clip import IGNORED, Clip
-from cavs_dist.outputs import Batch
+from cavs_dist.data.config import DataConfig
+from cavs_dist.data.decode import load_clip
+from cavs_dist.data.shard import ClipEntry, ShardReader
+from cavs_dist.data.transform import Transform
+from cavs_dist.outputs.segmentation import Batch
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One clip as a model takes it: frames [T, 3, S, S], audio [T, 1, 96, 64], labels [T, S, S], annotated [T]."""
+    """One clip as a segmenter takes it: frames [T, 3, S, S], audio [T, 1, 96, 64], labels [T, S, S], annotated [T]."""
 
     key: str
     frames: Tensor
@@ -37,31 +30,64 @@ class Sample:
     from_memory: bool
 
 
-def evaluation_sample(clip: Clip, size: int, step: float, table: NDArray[np.uint8]) -> Sample:
-    """The whole clip, resized to size x size. `step`: seconds between two frames' sounds. `table`: mask id to label."""
+@dataclass(frozen=True)
+class SegmentationTransform(Transform[Sample]):
+    """Frames, each with its second's sound and its labels.
+
+    table: mask id to label, [256] uint8. frames: T, what a training clip is sampled down to and every clip padded to.
+    """
+
+    config: DataConfig
+    table: NDArray[np.uint8]
+    frames: int
+
+    def training(self, reader: ShardReader, entry: ClipEntry, rng: np.random.Generator, from_memory: bool) -> Sample:
+        """Read some of the clip's frames, augmented."""
+        chosen = choose(entry.meta.frames, self.frames, rng)
+        clip = load_clip(reader, entry, self.config.limits, chosen)
+        return training_sample(clip, chosen, self.config, self.table, rng, from_memory)
+
+    def evaluation(self, reader: ShardReader, entry: ClipEntry) -> Sample:
+        """Read the whole clip."""
+        return evaluation_sample(load_clip(reader, entry, self.config.limits), self.config, self.table)
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        """Stack clips, padded to `frames`."""
+        return collate(samples, self.frames)
+
+
+def choose(frames: int, wanted: int, rng: np.random.Generator) -> list[int]:
+    """Choose `wanted` of a clip's frames, in order; all of them if there are no more."""
+    if frames <= wanted:
+        return list(range(frames))
+    return sorted(int(frame) for frame in rng.choice(frames, wanted, replace=False))
+
+
+def evaluation_sample(clip: Clip, config: DataConfig, table: NDArray[np.uint8]) -> Sample:
+    """The whole clip, resized. `table`: mask id to label."""
     box = whole(clip.frames)
-    starts = np.arange(len(clip.frames), dtype=np.float64) * step
+    starts = np.arange(len(clip.frames), dtype=np.float64) * config.step
     audio = hear(resample(clip.waveform, clip.rate), starts)
-    return _sample(clip, normalise(resize(clip.frames, box, size)), audio, _labels(clip.masks, box, size, table), False)
+    frames = normalise(resize(clip.frames, box, config.size))
+    return _sample(clip, frames, audio, _labels(clip.masks, box, config.size, table), False)
 
 
 def training_sample(
     clip: Clip,
     chosen: Sequence[int],
-    size: int,
-    step: float,
+    config: DataConfig,
     table: NDArray[np.uint8],
-    augment: AugmentConfig,
     rng: np.random.Generator,
     from_memory: bool,
 ) -> Sample:
     """The clip's frames number `chosen` (the only ones it was decoded to), augmented by draws from `rng`."""
+    augment, size = config.augment, config.size
     box = random_box(clip.frames, augment, rng)
     frames = normalise(jitter(resize(clip.frames, box, size), augment, rng))
     labels = _labels(clip.masks, box, size, table)
     if rng.random() < augment.flip:
         frames, labels = frames[..., ::-1].copy(), labels[..., ::-1].copy()
-    starts = np.asarray(chosen, np.float64) * step
+    starts = np.asarray(chosen, np.float64) * config.step
     audio = hear_augmented(resample(clip.waveform, clip.rate), starts, augment, rng)
     return _sample(clip, frames, audio, labels, from_memory)
 
@@ -97,21 +123,3 @@ def collate(samples: Sequence[Sample], frames: int) -> Batch:
 def _pad(values: Tensor, length: int, fill: int) -> Tensor:
     missing = values.new_full((length - len(values), *values.shape[1:]), fill)
     return torch.cat((values, missing))
-
-
-def one_by_one(batch: Batch) -> Iterator[Batch]:
-    """Yield each clip as a batch of its own."""
-    frames = batch.present.shape[1]
-    for number, key in enumerate(batch.keys):
-        clip, inside = slice(number, number + 1), slice(number * frames, (number + 1) * frames)
-        by_clip = {name: getattr(batch, name)[clip] for name in ("from_memory", "present", "annotated")}
-        names = ("frames", "audio", "labels", "label_weight", "frame_weight")
-        yield Batch(keys=(key,), **by_clip, **{name: getattr(batch, name)[inside] for name in names})
-
-
-def move(batch: Batch, device: torch.device) -> Batch:
-    """Return the batch on `device`."""
-    moved: dict[str, Any] = {
-        name: value.to(device, non_blocking=True) for name, value in vars(batch).items() if isinstance(value, Tensor)
-    }
-    return replace(batch, **moved)
