@@ -121,8 +121,10 @@ def send_and_receive(messages: Mapping[int, Tensor], lengths: Mapping[int, int])
 
 def gather_rows(rows: Tensor) -> Tensor:
     """Return the rows [n, ...] of all ranks, in the order of ranks; n may differ between them. Collective."""
-    if not dist.is_initialized():
-        return rows
+    return torch.cat(_rows_of_ranks(rows)) if dist.is_initialized() else rows
+
+
+def _rows_of_ranks(rows: Tensor) -> list[Tensor]:
     most = largest_over_ranks(len(rows))
     padded = torch.cat((rows, rows.new_zeros(most - len(rows), *rows.shape[1:])))
     lengths = [torch.zeros((), dtype=torch.int64, device=rows.device) for _ in range(world_size())]
@@ -130,7 +132,33 @@ def gather_rows(rows: Tensor) -> Tensor:
     with waiting():
         dist.all_gather(lengths, torch.tensor(len(rows), device=rows.device))
         dist.all_gather(parts, padded)
-    return torch.cat([part[: int(length)] for part, length in zip(parts, lengths, strict=True)])
+    return [part[: int(length)] for part, length in zip(parts, lengths, strict=True)]
+
+
+class _Gathered(torch.autograd.Function):
+    """Every rank's loss depends on this rank's rows, so the slopes that all ranks have for them are summed."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        parts = _rows_of_ranks(rows)
+        ctx.first = sum(len(part) for part in parts[: rank()])
+        ctx.number = len(rows)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
+        return sum_over_ranks(slopes[0].contiguous()).narrow(0, ctx.first, ctx.number)
+
+
+def gathered_rows(rows: Tensor) -> Tensor:
+    """Return what `gather_rows` does, and pass gradients through it. Collective, and again in the backward pass.
+
+    So rows need gradients on every rank or on none, and every rank's loss depends on what is returned.
+    """
+    if not dist.is_initialized():
+        return rows
+    every: Tensor = _Gathered.apply(rows)
+    return every
 
 
 def gather_objects(value: Any) -> list[Any]:

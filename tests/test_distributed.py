@@ -19,9 +19,18 @@ def test_alone() -> None:
     assert distributed.start_sum(values)().equal(values)
     assert distributed.largest_over_ranks(7) == 7
     assert distributed.gather_rows(values).equal(values)
+    assert distributed.gathered_rows(values).equal(values)
     with pytest.raises(InputError, match="alone"), distributed.together():
         raise InputError("alone")
     assert distributed.device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def slopes_of_gathered(rank: int) -> list[list[float]]:
+    """The slopes of rank 0's row and of rank 1's two, of which rank r's loss is (1 + r) (1, 2, 4) . rows."""
+    rows = torch.zeros(1 + rank, 1, requires_grad=True)
+    loss = (1 + rank) * (torch.tensor([[1.0], [2.0], [4.0]]) * distributed.gathered_rows(rows)).sum()
+    slopes: list[list[float]] = torch.autograd.grad(loss, rows)[0].tolist()
+    return slopes
 
 
 def rank_of_two(rank: int, folder: str) -> None:
@@ -36,6 +45,7 @@ def rank_of_two(rank: int, folder: str) -> None:
         distributed.largest_over_ranks(5 + rank),
         distributed.shift(values, 1).tolist(),
         distributed.gather_rows(values[: 2 * rank]).tolist(),
+        slopes_of_gathered(rank),
     ]
     distributed.refuse_unequal(b"the same", "memory")
     try:
@@ -59,10 +69,12 @@ def rank_of_two(rank: int, folder: str) -> None:
 def test_two_ranks(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
     for rank in range(2):
-        who, total, kept, gathered, later, largest, behind, rows, refusal, trouble = torch.load(tmp_path / f"{rank}.pt")
+        who, total, kept, gathered, later, largest, behind, rows, *others = torch.load(tmp_path / f"{rank}.pt")
+        slopes, refusal, trouble = others
         assert who == (rank, 2, rank == 0)
         assert total == later == [[3] * 3] * 2 and kept == [[rank + 1] * 3] * 2
         assert largest == 6 and behind == [[2 - rank] * 3] * 2 and rows == [[2] * 3] * 2
+        assert slopes == ([[3]], [[6], [12]])[rank]
         assert gathered == ["from 0", "from 1"]
         assert refusal.startswith("the memory differs between ranks: ranks [1] do not hold what rank 0 holds")
         assert trouble == "one rank's trouble"
