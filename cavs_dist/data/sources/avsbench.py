@@ -1,6 +1,7 @@
 """AVSBench-semantic (arXiv 2301.13190) as it is published, turned into shards."""
 
 import json
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cavs_dist.data.decode import Limits
 from cavs_dist.data.sources.listing import SPLITS, Row, read_rows
 from cavs_dist.data.sources.manifest import Manifest, convert_recordings
 from cavs_dist.data.sources.palette import ids_of_colours
-from cavs_dist.data.sources.recording import Recording
+from cavs_dist.data.sources.recording import Recording, pack
 from cavs_dist.errors import InputError
 
 # fmt: off
@@ -42,16 +43,17 @@ def convert(
     """
     rows = read_rows(root / "metadata.csv", "uid", ("a_obj",), {"split": SPLITS, "label": tuple(NUM_FRAMES)})
     _refuse_other_labels(root / "label2idx.json")
+    limits = limits or Limits()
     splits = {split: [_recording(root, row) for row in rows if row["split"] == split] for split in SPLITS}
     return convert_recordings(
         "AVSBench-semantic",
         {split: recordings for split, recordings in splits.items() if recordings},
         out,
         NAMES,
-        read_colours,
+        partial(pack, read_mask=read_colours, limits=limits),
         workers=workers,
         clips_per_shard=clips_per_shard,
-        limits=limits or Limits(),
+        settings=str(limits),
     )
 
 

@@ -1,6 +1,5 @@
 """A person's own recordings in a folder, turned into shards."""
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from cavs_dist.data.decode import Limits, decode_mask
 from cavs_dist.data.index import parse_names
 from cavs_dist.data.sources.listing import SPLITS, Row, read_rows
 from cavs_dist.data.sources.manifest import Manifest, convert_recordings
-from cavs_dist.data.sources.recording import NO_FRAME, Recording, pictures
+from cavs_dist.data.sources.recording import NO_FRAME, Recording, natural, pack, pictures
 from cavs_dist.errors import InputError
 
 SOUNDS = ("audio.wav", "audio.flac", "audio.ogg")
@@ -31,17 +30,17 @@ def convert_folder(
     Missing or broken recordings are left out and explained in the manifest; a listing that is wrong is an InputError.
     """
     rows = read_rows(root / "labels.csv", "key", ("classes",), {"split": SPLITS})
-    names = _names(root, rows)
+    names, limits = _names(root, rows), limits or Limits()
     splits = {split: [_recording(root, row) for row in rows if row["split"] == split] for split in SPLITS}
     return convert_recordings(
         "folder",
         {split: recordings for split, recordings in splits.items() if recordings},
         out,
         names,
-        partial(read_ids, names=names),
+        partial(pack, read_mask=partial(read_ids, names=names), limits=limits),
         workers=workers,
         clips_per_shard=clips_per_shard,
-        limits=limits or Limits(),
+        settings=str(limits),
     )
 
 
@@ -80,7 +79,7 @@ def _classes(row: Row) -> tuple[str, ...]:
 
 def _recording(root: Path, row: Row) -> Recording:
     folder = root / row["key"]
-    frames = sorted(pictures(folder / "frames"), key=_natural)
+    frames = sorted(pictures(folder / "frames"), key=natural)
     number = {Path(name).stem: t for t, name in enumerate(frames)}
     sounds = [name for name in SOUNDS if (folder / name).exists()]
     return Recording(
@@ -91,8 +90,3 @@ def _recording(root: Path, row: Row) -> Recording:
         masks={number.get(Path(name).stem, NO_FRAME): f"masks/{name}" for name in pictures(folder / "masks")},
         sound=sounds[0] if sounds else SOUNDS[0],
     )
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts the numbers in names by value: frame 2 before frame 10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -4,17 +4,34 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from cavs_dist.data.clip import Rejected
-from cavs_dist.data.decode import Limits
 from cavs_dist.data.shard import write_shards
-from cavs_dist.data.sources.recording import ReadMask, Recording, pack, pictures
+from cavs_dist.data.write import Make
 from cavs_dist.errors import InputError
 from cavs_dist.progress import progress
 
 FORMAT = 1
+
+
+class Listed(Protocol):
+    """A recording as a layout lists it."""
+
+    @property
+    def key(self) -> str:
+        """The key of its clip."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes heard."""
+
+    def fingerprint(self) -> list[object]:
+        """Return all that its clip depends on, but for the bytes of its files, of which the sizes stand in."""
+
+
+One = TypeVar("One", bound=Listed)
 
 
 @dataclass(frozen=True)
@@ -43,31 +60,32 @@ class Manifest:
 
 def convert_recordings(
     source: str,
-    splits: Mapping[str, Sequence[Recording]],
+    splits: Mapping[str, Sequence[One]],
     out: Path,
     names: Mapping[int, str],
-    read_mask: ReadMask,
+    make: Make[One],
     *,
     workers: int,
     clips_per_shard: int,
-    limits: Limits,
+    settings: str,
 ) -> Manifest:
     """Write the shards of all `splits` and `manifest.json` into `out`; say how much of it was present.
 
-    The plan of the shards holds every file's size: what was whole is kept when this is run again, and a split of
-    which a file was repaired is made anew. InputError if not a single recording could be used.
+    make: see `write_shards`. settings: all that it depends on besides a recording, as text. The plan of the shards
+    holds every file's size: what was whole is kept when this is run again, and a split of which a file was repaired
+    is made anew. InputError if not a single recording could be used.
     """
     rejected = {
         split: write_shards(
             out,
             split,
             recordings,
-            partial(pack, read_mask=read_mask, limits=limits),
+            make,
             names,
             clips_per_shard=clips_per_shard,
             workers=workers,
             what=f"{split} clips",
-            plan=_plan(source, split, recordings, limits),
+            plan=_plan(source, split, recordings, settings),
         )
         for split, recordings in splits.items()
     }
@@ -80,25 +98,16 @@ def convert_recordings(
     return manifest
 
 
-def _plan(source: str, split: str, recordings: Sequence[Recording], limits: Limits) -> str:
+def _plan(source: str, split: str, recordings: Sequence[Listed], settings: str) -> str:
     """Digest all that the clips depend on, but for the bytes of the files, of which the sizes stand in."""
-    digest = hashlib.sha256(f"{source} {limits}".encode())
+    digest = hashlib.sha256(f"{source} {settings}".encode())
     for one in progress(recordings, f"{split} files listed", len(recordings)):
-        sizes = [_size(one.folder / name) for name in one.files]
-        frames = pictures(one.folder / "frames")
-        digest.update(json.dumps([one.key, one.classes, one.files, sizes, sorted(one.masks), frames]).encode())
+        digest.update(json.dumps(one.fingerprint()).encode())
     return digest.hexdigest()
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
-
-
 def _manifest(
-    source: str, splits: Mapping[str, Sequence[Recording]], rejected: Mapping[str, tuple[Rejected, ...]]
+    source: str, splits: Mapping[str, Sequence[Listed]], rejected: Mapping[str, tuple[Rejected, ...]]
 ) -> Manifest:
     out = {clip.key for clips in rejected.values() for clip in clips}
     return Manifest(

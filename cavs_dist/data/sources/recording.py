@@ -1,5 +1,6 @@
 """A recording as files in a folder, checked and packed into a clip for a shard."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,11 +43,29 @@ class Recording:
         """Every file it needs."""
         return (*self.frames, *self.masks.values(), self.sound)
 
+    def fingerprint(self) -> list[object]:
+        """Return all that its clip depends on, but for the bytes of its files, of which the sizes stand in."""
+        sizes = [file_size(self.folder / name) for name in self.files]
+        return [self.key, self.classes, self.files, sizes, sorted(self.masks), pictures(self.folder / "frames")]
+
 
 def pictures(folder: Path) -> list[str]:
     """Return the names of the pictures in `folder`, sorted; none if there is no such folder."""
     names = (path.name for path in folder.glob("[!.]*") if path.suffix.lower() in PICTURES)
     return sorted(names)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts the numbers in names by value: frame 2 before frame 10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def file_size(path: Path) -> int:
+    """Return the bytes of a file, -1 if there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def pack(recording: Recording, read_mask: ReadMask, limits: Limits) -> Encoded | Rejected:
@@ -66,14 +85,14 @@ def _pack(recording: Recording, read_mask: ReadMask, limits: Limits) -> Encoded:
     size = _common_size({name: data[name] for name in recording.frames}, limits)
     members = {}
     for t, name in enumerate(recording.frames):
-        with _naming(name):
+        with naming(name):
             decode_frame(data[name], size)
         members[f"frame.{t}{Path(name).suffix.lower()}"] = data[name]
     for t, name in recording.masks.items():
-        _size(data[name], name, limits)
-        with _naming(name):
+        picture_size(data[name], name, limits)
+        with naming(name):
             members[f"mask.{t}.png"] = encode_mask(read_mask(data[name], size))
-    with _naming(recording.sound):
+    with naming(recording.sound):
         waveform, rate = _waveform(data[recording.sound], limits)
     members["audio.flac"] = encode_audio(waveform, rate)
     annotated = tuple(sorted(recording.masks))
@@ -93,12 +112,12 @@ def _refuse_other_frames(recording: Recording) -> None:
 def _read(path: Path, name: str) -> bytes:
     if not path.exists():
         raise InputError(f"{name} is missing")
-    with _naming(name):
+    with naming(name):
         return path.read_bytes()
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
+def naming(name: str) -> Iterator[None]:
     """Name the file that something went wrong with; a decoder in trouble may raise anything."""
     try:
         yield
@@ -108,7 +127,7 @@ def _naming(name: str) -> Iterator[None]:
 
 def _common_size(frames: Mapping[str, bytes], limits: Limits) -> tuple[int, int]:
     """Return the (height, width) that all frames share."""
-    sizes = {name: _size(data, name, limits) for name, data in frames.items()}
+    sizes = {name: picture_size(data, name, limits) for name, data in frames.items()}
     first, size = next(iter(sizes.items()))
     for name, other in sizes.items():
         if other != size:
@@ -118,9 +137,9 @@ def _common_size(frames: Mapping[str, bytes], limits: Limits) -> tuple[int, int]
     return size
 
 
-def _size(data: bytes, name: str, limits: Limits) -> tuple[int, int]:
+def picture_size(data: bytes, name: str, limits: Limits) -> tuple[int, int]:
     """Read a picture's (height, width) from its header; its pixels stay encoded."""
-    with _naming(name):
+    with naming(name):
         width, height = Image.open(BytesIO(data), formats=("JPEG", "PNG", "WEBP")).size
     if height * width > limits.max_pixels:
         raise InputError(f"{name} is {height} x {width}, more than {limits.max_pixels} pixels")

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from cavs_dist.data.decode import Limits, decode_mask
 from cavs_dist.data.shard import read_split
 from cavs_dist.data.sources.manifest import Manifest, convert_recordings
-from cavs_dist.data.sources.recording import Recording
+from cavs_dist.data.sources.recording import Recording, pack
 from cavs_dist.errors import InputError
 
 FRAMES = ("frames/0.jpg",)
@@ -24,7 +25,8 @@ def recordings(tmp_path: Path, write_recording: Callable[..., Path]) -> list[Rec
 
 def convert(out: Path, splits: dict[str, list[Recording]]) -> Manifest:
     names = {1: "cat", 2: "dog"}
-    return convert_recordings("test", splits, out, names, decode_mask, workers=1, clips_per_shard=2, limits=Limits())
+    make = partial(pack, read_mask=decode_mask, limits=Limits())
+    return convert_recordings("test", splits, out, names, make, workers=1, clips_per_shard=2, settings="")
 
 
 def test_what_was_used_and_why_something_was_not(
