@@ -17,6 +17,8 @@ Out = Annotated[Path, typer.Argument(help="the folder of shards to make")]
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="key=value ...", show_default=False)]  # noqa: UP045
 Workers = Annotated[int, typer.Option(help="processes")]
 CORES = os.cpu_count() or 1
+Seconds = Annotated[float, typer.Option(help="the longest sound that is read")]
+STANDARD_SECONDS = 120.0
 
 
 @app.command("scenes")
@@ -50,6 +52,23 @@ def folder(root: Path, out: Out, workers: Workers = CORES) -> None:
     convert_folder(root, out, workers=workers)
 
 
+@app.command("music")
+def music(
+    root: Path,
+    out: Out,
+    lists: Annotated[Optional[Path], typer.Option(help="folder of train, val and test .csv or .txt; ROOT")] = None,  # noqa: UP045
+    size: Annotated[int, typer.Option(help="short side of the frames, pixels")] = 224,
+    fps: Annotated[float, typer.Option(help="of extracted pictures; the clips have 1 frame a second")] = 1.0,
+    seconds: Annotated[int, typer.Option(help="how much of a longer video is kept")] = 120,
+    workers: Workers = CORES,
+) -> None:
+    """Turn MUSIC-21 at ROOT (audio, frames, videos, features: each by CLASS/ID) into shards of solo videos."""
+    from cavs_dist.data.sources.music import convert_music
+    from cavs_dist.data.sources.solo import Cut
+
+    convert_music(root, out, lists=lists, cut=Cut(size, fps, seconds), workers=workers)
+
+
 @app.command("index")
 def index(
     tars: Annotated[list[Path], typer.Argument(help="tars made elsewhere")],
@@ -67,11 +86,12 @@ def index(
 
 
 @app.command("check")
-def check(folder: Folder, workers: Workers = CORES) -> None:
+def check(folder: Folder, workers: Workers = CORES, seconds: Seconds = STANDARD_SECONDS) -> None:
     """Check counts, hashes, completeness and decodability; name every bad clip, and exit with 2 if there is one."""
     from cavs_dist.data.check import check as find_problems
+    from cavs_dist.data.decode import Limits
 
-    problems = find_problems(folder, workers=workers)
+    problems = find_problems(folder, workers=workers, limits=Limits(max_seconds=seconds))
     for problem in problems:
         typer.echo(f"{problem.shard}: {problem.key or 'the shard'}: {problem.reason}")
     if problems:
@@ -84,8 +104,10 @@ def inspect(
     folder: Folder,
     sheet: Annotated[Optional[Path], typer.Option(help="contact sheet to write (PNG)")] = None,  # noqa: UP045
     split: Annotated[str, typer.Option(help="of the contact sheet")] = "train",
+    seconds: Seconds = STANDARD_SECONDS,
 ) -> None:
     """Show classes, splits, co-occurrence and sizes; write a contact sheet."""
+    from cavs_dist.data.decode import Limits
     from cavs_dist.data.inspect import inspect as summarise
     from cavs_dist.data.inspect import inspection_tables
     from cavs_dist.data.sheet import contact_sheet
@@ -93,7 +115,7 @@ def inspect(
     for table in inspection_tables(summarise(folder)):
         console.print(table)
     picture = sheet or Path("contact-sheet.png")
-    contact_sheet(folder, split, picture)
+    contact_sheet(folder, split, picture, limits=Limits(max_seconds=seconds))
     typer.echo(picture)
 
 

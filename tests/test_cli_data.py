@@ -3,9 +3,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 from cavs_dist.cli import main
+from cavs_dist.cli_data import STANDARD_SECONDS
+from cavs_dist.data.decode import STANDARD_LIMITS
 from cavs_dist.data.shard import read_split
 
 Call = Callable[..., tuple[int, str, str]]
@@ -69,6 +74,38 @@ def test_a_source_without_its_list_is_refused(call: Call, tmp_path: Path, source
     code, _, err = call(source, tmp_path, tmp_path / "out", "--workers", 1)
     assert code == 2 and err.startswith(f"error: there is no {wanted} in {tmp_path}")
     assert not (tmp_path / "out").exists()
+
+
+def test_music_to_shards_of_long_clips(call: Call, tmp_path: Path) -> None:
+    root, out = tmp_path / "music", tmp_path / "out"
+    (root / "audio/tuba").mkdir(parents=True)
+    (root / "frames/tuba/a").mkdir(parents=True)
+    soundfile.write(root / "audio/tuba/a.wav", np.zeros(130 * 1000), 1000)
+    for t in range(260):
+        Image.new("RGB", (12, 8)).save(root / f"frames/tuba/a/{t:06d}.jpg")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/train.csv").write_text("tuba,a\ntuba,gone\n")
+    options = ["--lists", tmp_path / "lists", "--size", 8, "--fps", 2, "--workers", 1]
+    code, text, _ = call("music", root, out, *options)
+    assert code == 0 and "MUSIC-21: 1 of 2 present (train 1 of 2)" in text
+    assert read_split(out, "train")[0].clips[0].meta.seconds == STANDARD_SECONDS == STANDARD_LIMITS.max_seconds
+    assert call("check", out, "--workers", 1)[0] == 0
+    assert call("music", root, out, *options, "--seconds", 140)[0] == 0
+    assert read_split(out, "train")[0].clips[0].meta.frames == 130
+    code, text, _ = call("check", out, "--workers", 1)
+    assert code == 2 and "audio of 130.0 s" in text
+    assert call("check", out, "--workers", 1, "--seconds", 140)[0] == 0
+    assert call("inspect", out, "--sheet", tmp_path / "sheet.png", "--seconds", 140)[0] == 0
+
+
+def test_music_that_cannot_be_is_refused(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("tuba,a\n")
+    for root, options, message in (
+        (tmp_path, ["--seconds", 0], "seconds is 0, expected at least 1"),
+        (tmp_path / "nowhere", [], "there is no train.csv"),
+    ):
+        code, _, err = call("music", root, tmp_path / "out", *options)
+        assert code == 2 and err.startswith(f"error: {message}") and not (tmp_path / "out").exists()
 
 
 def test_the_order_of_a_config_and_of_a_run(call: Call, tiny: str, finished: Path) -> None:

@@ -16,11 +16,11 @@ EXAMPLE = WINDOW + (FRAMES - 1) * HOP
 LOG_OFFSET = 0.01
 
 
-def resample(waveform: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    """Bring a mono waveform from `rate` to 16 kHz."""
-    if rate == RATE or not len(waveform):
+def resample(waveform: NDArray[np.float32], rate: int, target: int = RATE) -> NDArray[np.float32]:
+    """Bring a mono waveform from `rate` to `target`, Hz."""
+    if rate == target or not len(waveform):
         return waveform
-    return AF.resample(torch.from_numpy(waveform), rate, RATE).numpy()
+    return AF.resample(torch.from_numpy(waveform), rate, target).numpy()
 
 
 def cut_examples(waveform: NDArray[np.float32], starts: NDArray[np.float64], speed: float = 1.0) -> NDArray[np.float32]:

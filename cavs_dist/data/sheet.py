@@ -18,6 +18,7 @@ from cavs_dist.randomness import keyed_hash
 
 CELL = 128
 GAP = 6
+MOST_CELLS = 16
 LABEL = 190
 TINT = 0.45
 BACKDROP = (24, 24, 27)
@@ -29,13 +30,14 @@ def contact_sheet(
 ) -> tuple[str, ...]:
     """Draw `rows` clips of a split, one a row, as many classes as possible; return their keys.
 
+    A clip of more than 16 frames is drawn by 16 of them, evenly spread.
     What sounds is tinted and outlined in its class's colour, what is ignored in grey; a frame without a mask stays dim.
     """
     indexes = read_split(folder, split)
     names = indexes[0].names
     chosen = sample([clip for index in indexes for clip in index.clips], rows)
     reader = ShardReader()
-    clips = [load_clip(reader, entry, limits) for entry in chosen]
+    clips = [load_clip(reader, entry, limits, spread(entry.meta.frames)) for entry in chosen]
     reader.close()
     width = LABEL + max(len(clip.frames) for clip in clips) * (CELL + GAP) + GAP
     sheet = Image.new("RGB", (width, len(clips) * (CELL + GAP) + GAP), BACKDROP)
@@ -43,6 +45,11 @@ def contact_sheet(
         _draw_row(sheet, GAP + row * (CELL + GAP), clip, names)
     sheet.save(out_png)
     return tuple(clip.key for clip in clips)
+
+
+def spread(frames: int) -> list[int]:
+    """Choose at most 16 of the numbers 0 .. frames - 1, evenly spread, with the first and the last."""
+    return sorted({round(place) for place in np.linspace(0, frames - 1, min(frames, MOST_CELLS))})
 
 
 def sample(clips: Sequence[ClipEntry], count: int) -> list[ClipEntry]:

@@ -62,6 +62,7 @@ def test_a_tone_stays_where_it_is(rate: int) -> None:
 def test_resampling_of_what_needs_none() -> None:
     tone = np.ones(3, np.float32)
     assert resample(tone, RATE) is tone
+    assert len(resample(tone, RATE, 11_025)) == -(-len(tone) * 11_025 // RATE)
     assert resample(tone[:0], 8000).size == 0
 
 

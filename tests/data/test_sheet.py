@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from cavs_dist.data.index import read_split
-from cavs_dist.data.sheet import BACKDROP, CELL, GAP, LABEL, colour, contact_sheet, overlay, sample
+from cavs_dist.data.sheet import BACKDROP, CELL, GAP, LABEL, colour, contact_sheet, overlay, sample, spread
 
 
 def test_one_row_a_clip_one_cell_a_frame(data_set: Path, tmp_path: Path) -> None:
@@ -23,6 +23,13 @@ def test_classes_take_turns(data_set: Path) -> None:
     clips = [clip for index in read_split(data_set, "train") for clip in index.clips]
     assert len(sample(clips, 3)) == 3 and len(sample(clips, 99)) == 5
     assert sample(clips, 3) == sample(clips[::-1], 3)
+
+
+def test_long_clips_are_drawn_by_frames_that_spread_evenly() -> None:
+    assert spread(1) == [0] and spread(16) == list(range(16))
+    chosen = spread(600)
+    assert (len(chosen), chosen[0], chosen[-1]) == (16, 0, 599)
+    assert set(np.diff(chosen)) <= {39, 40}
 
 
 def test_overlay_tints_regions_and_draws_their_edges() -> None:

@@ -1,4 +1,4 @@
-"""A recording on disk, and a listing, for the tests of all layouts."""
+"""A recording on disk, as files or as a video, for the tests of all layouts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,5 +35,33 @@ def write_mask() -> Callable[..., None]:
     def write(path: Path, pixels: np.ndarray) -> None:
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels).save(path)
+
+    return write
+
+
+@pytest.fixture
+def write_video() -> Callable[..., Path]:
+    """Write an mp4 at 10 fps: second t is of grey 50 (t + 1); its sound is 440 Hz in stereo, at 44.1 kHz."""
+    av = pytest.importorskip("av")
+
+    def write(path: Path, seconds: int, only: str = "") -> Path:
+        rate = 44_100
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            if only != "sound":
+                stream = container.add_stream("mpeg4", rate=10)
+                stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+                for number in range(10 * seconds):
+                    pixels = np.full((32, 48, 3), 50 * (number // 10 + 1), np.uint8)
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+                container.mux(stream.encode(None))
+            if only != "pictures":
+                stream = container.add_stream("aac", rate=rate, layout="stereo")
+                tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(seconds * rate) / rate)
+                frame = av.AudioFrame.from_ndarray(np.stack([tone, tone]).astype(np.float32), "fltp", "stereo")
+                frame.sample_rate = rate
+                container.mux(stream.encode(frame))
+                container.mux(stream.encode(None))
+        return path
 
     return write
