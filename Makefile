@@ -5,10 +5,12 @@ PYTHON ?= python3
 DEMO := runs/demo
 # Two ranks or two processes on two cores: one thread each keeps tests quick and their sums reproducible.
 TEST_ENV := OMP_NUM_THREADS=1 WANDB_MODE=disabled
+# Two processes take the files of tests in turn.
+TWO := --numprocesses 2 --dist loadfile
 # Tests of kernels need torch and triton alone, and none of the other tests' fixtures.
 OF_KERNELS := --confcutdir=tests/kernels tests/kernels
 
-.PHONY: install lint types arrows test test-gpu bench-gpu chaos test-all demo clean
+.PHONY: install lint types arrows test test-gpu bench-gpu chaos test-all demo demo-separation clean
 
 install: $(VENV)/installed
 
@@ -28,8 +30,8 @@ arrows: install
 	$(BIN)/lint-imports
 
 test: lint types arrows
-	$(TEST_ENV) $(BIN)/python -m pytest -m "not kernel and not long"
-	TRITON_INTERPRET=1 $(TEST_ENV) $(BIN)/python -m pytest $(OF_KERNELS) -m "kernel and not long"
+	$(TEST_ENV) $(BIN)/python -m pytest $(TWO) -m "not kernel and not long"
+	TRITON_INTERPRET=1 $(TEST_ENV) $(BIN)/python -m pytest $(TWO) $(OF_KERNELS) -m "kernel and not long"
 
 # The same tests of the kernels on a GPU, where they are compiled.
 test-gpu: install
@@ -49,6 +51,9 @@ test-all: lint types arrows
 
 demo: install
 	PATH="$(abspath $(BIN)):$$PATH" DEMO=$(DEMO) bench/demo.sh
+
+demo-separation: install
+	PATH="$(abspath $(BIN)):$$PATH" DEMO=$(DEMO)-separation bench/demo_separation.sh
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

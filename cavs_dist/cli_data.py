@@ -69,6 +69,23 @@ def music(
     convert_music(root, out, lists=lists, cut=Cut(size, fps, seconds), workers=workers)
 
 
+@app.command("features")
+def features(
+    folder: Folder,
+    out: Out,
+    vision: Annotated[str, typer.Option(help="a timm model, or small")],
+    weights: Annotated[str, typer.Option(help="timm, or a file")],
+    size: Annotated[int, typer.Option(help="side of the frames, pixels")] = 224,
+    seconds: Seconds = STANDARD_SECONDS,
+    workers: Workers = CORES,
+) -> None:
+    """Copy shards with the features that a frozen network makes of frames: for `model.vision=features`."""
+    from cavs_dist.data.decode import Limits
+    from cavs_dist.features import Network, add_features
+
+    add_features(folder, out, Network(vision, weights, size), Limits(max_seconds=seconds), workers)
+
+
 @app.command("index")
 def index(
     tars: Annotated[list[Path], typer.Argument(help="tars made elsewhere")],

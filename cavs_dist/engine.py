@@ -214,11 +214,17 @@ class Engine:
             config.load_universal_checkpoint = False
 
     def close(self) -> None:
-        """Let go of the optimizer and the gradients, and leave the model."""
+        """Let go of the optimizer and the gradients, and leave the model as if it had been loaded.
+
+        DeepSpeed makes its parameters parts of one tensor. Where a tensor lies in memory, products round by: what a
+        run that goes on computes with the same weights would not be bit-equal.
+        """
         for hook in self._hooks:
             hook.remove()
         self._engine.destroy()
         del self._engine
+        for parameter in self.model.parameters():
+            parameter.data = parameter.data.clone()
         gc.collect()
 
     def _watch(self, gradient: Tensor) -> None:

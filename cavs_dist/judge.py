@@ -7,13 +7,10 @@ from torch import nn
 
 from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
-from cavs_dist.data.shard import ClipEntry
 from cavs_dist.data.stream import evaluation_batches
 from cavs_dist.run_folder import read_json, write_json
 from cavs_dist.setting import Setting
 from cavs_dist.track import Track
-
-EXAMPLES = 6
 
 
 def judge(setting: Setting, stage: Stage, model: nn.Module, track: Track, update: int) -> None:
@@ -31,7 +28,7 @@ def judge(setting: Setting, stage: Stage, model: nn.Module, track: Track, update
 
 
 def _save_examples(setting: Setting, stage: Stage, model: nn.Module) -> None:
-    clips = setting.task.arrange(example_clips(setting.test.clips, stage), stage, "test")
+    clips = setting.task.examples(setting.test.clips, stage)
     transform = setting.transform(stage, "test")
     for batch in evaluation_batches(clips, transform, setting.run.data, 0, 1, len(clips)):
         path = setting.folder.product(stage.index, "examples.npz")
@@ -46,13 +43,3 @@ def _tell(setting: Setting, records: Sequence[Mapping[str, Any]], track: Track, 
     )
     track.scalars({"event": "evaluation", "update": update, "stage": last["stage"], **known})
     setting.task.show(records, setting.folder.product(last["stage"], "examples.npz"), track)
-
-
-def example_clips(clips: Sequence[ClipEntry], stage: Stage) -> list[ClipEntry]:
-    """Choose clips to look at: the first in which each class seen is heard, spread over the classes."""
-    step = max(1, len(stage.seen) // EXAMPLES)
-    chosen: dict[str, ClipEntry] = {}
-    for name in stage.seen[::step][:EXAMPLES]:
-        found = next((clip for clip in clips if name in clip.meta.classes and clip.key not in chosen), clips[0])
-        chosen[found.key] = found
-    return list(chosen.values())

@@ -21,7 +21,7 @@ def order_of_config(
     """Yield TSV lines, `update rank keys`: the stream clips that each rank reads in `updates` updates from `first` on.
 
     Where a memory rehearses by `ratio`, its slots stay out: which exemplars fill them, only a run knows (and under
-    `concat` which places of the order they take).
+    `concat` which places of the order they take). What clips are mixed with stays out too: it may be an exemplar.
     """
     setting = open_setting(load_run(name, overrides))
     refuse_no_stage(setting, stage)
@@ -65,7 +65,8 @@ def _lines(plan: Plan, clips: Split, ranks: int, updates: range, exemplars: Sequ
     for update in updates:
         stream, drawn = rehearsal.update(update)
         for rank in range(ranks):
-            mine = share_of_rank([*stream, *drawn], rank, ranks)
+            slots = [*stream, *drawn]
+            mine = slots[rank::ranks] if exemplars is None else share_of_rank(slots, rank, ranks)
             columns = [_names((slot for slot in mine if not slot.from_memory), keys)]
             if exemplars is not None:
                 columns.append(_names((slot for slot in mine if slot.from_memory), exemplars))

@@ -12,6 +12,7 @@ from cavs_dist import distributed
 from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage, make_stages
 from cavs_dist.data.order import refuse_uneven
+from cavs_dist.data.pairing import refuse_one_class
 from cavs_dist.data.rehearse import Plan, RehearseConfig
 from cavs_dist.data.shard import ClipEntry
 from cavs_dist.data.split import Split, of_seen, of_stage, open_split
@@ -35,13 +36,16 @@ from cavs_dist.tasks.base import LabelRole, ModelRole, Task
 RANGES: Mapping[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1), "data.size": (32, math.inf), "data.frames": (0, math.inf), "data.step": (0, math.inf),
     "data.window": (1, math.inf), "data.workers": (0, math.inf), "data.corrupt_budget": (0, math.inf),
+    "data.mix.rate": (1000, math.inf), "data.mix.samples": (1024, math.inf), "data.mix.gain": (0, 1),
+    "data.mix.margin": (0, math.inf),
     "data.augment.crop": (0, 0.9), "data.augment.flip": (0, 1), "data.augment.colour": (0, 1),
     "data.augment.speed": (0, 4), "data.augment.gain": (0, 60), "data.augment.noise": (0, 1),
     "data.augment.bands": (0, 1), "model.channels": (2, math.inf), "model.features": (1, math.inf),
-    "model.group": (0, math.inf),
+    "model.group": (0, math.inf), "model.spectrogram.n_fft": (64, math.inf), "model.spectrogram.hop": (16, math.inf),
+    "model.spectrogram.bins": (16, math.inf), "evaluate.mixtures": (1, math.inf),
     "memory.per_class": (1, math.inf), "memory.total": (0, math.inf), "memory.cache": (0, math.inf),
     "rehearse.every": (1, math.inf), "rehearse.lag": (0, math.inf), "rehearse.half_life": (1e-3, math.inf),
-    "rehearse.share": (0, 0.99), "rehearse.threshold": (0, 1),
+    "rehearse.share": (0, 0.99), "rehearse.repeat": (1, math.inf), "rehearse.threshold": (0, 1),
     "optim.batch": (1, math.inf), "optim.lr": (0, math.inf), "optim.weight_decay": (0, math.inf),
     "optim.clip": (0, math.inf), "optim.warmup": (0, 1), "train.epochs": (1, math.inf),
     "train.checkpoint_every": (0, math.inf), "train.checkpoints": (1, math.inf),
@@ -110,6 +114,7 @@ class Setting:
             name: tuple(number[clip.stage, clip.key] for clip in kept) for name, kept in memory.classes.items()
         }
         run = self.run
+        pairing, classes = self.task.mixing(run.data, clips.clips, self.learned_at(stage, self.method))
         return Plan(
             seed=run.seed,
             stage=stage.index,
@@ -121,6 +126,9 @@ class Setting:
             memory_slots=self.reserved_slots(stage) if any(memory.classes.values()) else 0,
             exemplars=exemplars,
             extra=extra,
+            repeat=run.rehearse.repeat,
+            pairing=pairing,
+            classes=classes,
         )
 
     def stage_clips(self, stage: Stage, method: Method, memory: ExemplarMemory, extra: dict[str, int]) -> StageClips:
@@ -171,9 +179,10 @@ class Setting:
 
         What a model says of a clip, near-ties included, is then the same on any number of ranks.
         """
-        rank, world, size = distributed.rank(), distributed.world_size(), self.run.evaluate.batch
-        clips = self.task.arrange(clips, stage, role)
-        batches = evaluation_batches(clips, self.transform(stage, role), self.run.data, rank, world, size)
+        rank, world = distributed.rank(), distributed.world_size()
+        clips, transform = self.task.arrange(clips, stage, role), self.transform(stage, role)
+        size = self.run.evaluate.batch * transform.clips
+        batches = evaluation_batches(clips, transform, self.run.data, rank, world, size)
         mine = sum(len(clips[start : start + size]) for start in range(rank * size, len(clips), world * size))
         quiet = not distributed.is_first()
         for batch in progress(batches, what, mine, quiet=quiet, amount=lambda batch: len(batch.keys)):
@@ -231,6 +240,7 @@ def refuse_impossible(setting: Setting) -> None:
     rehearses = run.memory.select != "none" and run.rehearse.mode == "ratio" and run.rehearse.share > 0
     if rehearses and not round(run.rehearse.share * run.optim.batch):
         raise InputError(f"rehearse.share={run.rehearse.share} of optim.batch={run.optim.batch} is no slot: raise one")
+    refuse_collisions(setting)
     if run.rehearse.count == "online" and run.rehearse.weight == "collision":
         refuse_online(run.rehearse, run.data.workers)
     if run.memory.payload == "exchange" and run.data.on_corrupt == "skip":
@@ -241,13 +251,25 @@ def refuse_impossible(setting: Setting) -> None:
     if run.optim.batch % setting.micro_batch:
         raise InputError(f"engine.micro_batch={setting.micro_batch} does not divide optim.batch={run.optim.batch}")
     for frames in (run.data.frames or setting.train.frames, setting.frames):
-        setting.task.refuse_frames(frames)
+        setting.task.refuse_data(run.data, frames)
     for stage in setting.stages:
         slots = setting.reserved_slots(stage)
         refuse_uneven(run.optim.batch, slots, distributed.world_size(), run.optim.batch // setting.micro_batch)
-        setting.task.refuse_clips(stage, setting.clips_of(stage).clips)
+        clips = setting.clips_of(stage, setting.method.scope).clips
+        setting.task.refuse_clips(stage, clips)
+        pairing, classes = setting.task.mixing(run.data, clips, setting.learned_at(stage, setting.method))
+        refuse_one_class(pairing, {*classes, *(stage.old if run.memory.select != "none" else ())})
         if run.train.keep == "best":
             setting.validation_of(stage)
+
+
+def refuse_collisions(setting: Setting) -> None:
+    """Raise InputError where clips cannot collide: only the labels of pixels can."""
+    if setting.run.rehearse.weight == "collision" and not setting.task.collides:
+        raise InputError(
+            f"rehearse.weight=collision counts pixels that the old model labels with old classes, and "
+            f"task.name={setting.run.task.name} labels none: set rehearse.weight=uniform"
+        )
 
 
 def refuse_online(rehearse: RehearseConfig, workers: int) -> None:
@@ -267,7 +289,7 @@ def refuse_online(rehearse: RehearseConfig, workers: int) -> None:
 def refuse_out_of_range(values: Mapping[str, Any]) -> None:
     """Raise InputError for a number outside of its range, or an infinite one."""
     for name, (least, most) in RANGES.items():
-        if not least <= values[name] <= most or math.isinf(values[name]):
+        if name in values and (not least <= values[name] <= most or math.isinf(values[name])):
             upper = "" if math.isinf(most) else f" and at most {most}"
             raise InputError(f"{name} is {values[name]}; expected at least {least}{upper}")
 

@@ -23,6 +23,7 @@ from cavs_dist.judge import judge
 from cavs_dist.memory.memory import ExemplarMemory
 from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, rehearsal_scalars
 from cavs_dist.methods import Method, plain
+from cavs_dist.outputs import Batch
 from cavs_dist.remember import remember, wants_hearing_twin, wants_memory, wants_twin
 from cavs_dist.run_folder import (
     RunFolder,
@@ -97,6 +98,9 @@ class Trainer:
     def begin(self, stage: Stage, model: nn.Module) -> dict[str, int]:
         """Let the method prepare; return N_a, the collisions with each old class, where they are counted before."""
         product, rehearse = self.folder.product(stage.index, "begin.pt"), self.setting.run.rehearse
+        if stage.index > 0:
+            earlier = read_state(self.folder.product(stage.index - 1, "end.pt"))
+            self.method.load_state_dict(earlier["method"], model)
         if not product.exists():
             counter = CollisionCounter(stage, rehearse.threshold, distributed.device())
             if rehearse.weight == "collision" and rehearse.count == "epoch":
@@ -111,7 +115,7 @@ class Trainer:
             self.tell({"event": "begin", "update": self.updates_made(), "stage": stage.index, **told})
             write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
         state = read_state(product)
-        self.method.load_state_dict(state["method"])
+        self.method.load_state_dict(state["method"], model)
         return by_old_class(state["pairs"])
 
     @deferring()
@@ -128,13 +132,21 @@ class Trainer:
                 self.updates_made(), lambda candidate: self.validate(stage, candidate),
             )  # fmt: skip
             fit.train(self.track)
-            method.end(stage, model, self.taught(stage))
+            self.end(role, stage, model, method)
             with distributed.together():
                 write_json(self.folder.product(stage.index, f"{role}.json"), {"updates": fit.updates})
                 write_weights(product, model)
                 self.checkpoints.clear()
         distributed.barrier()
         load_weights(product, model)
+        if role == "main" and not self.folder.product(stage.index, "end.pt").exists():
+            self.end(role, stage, model, method)  # of a stage that was taken over
+
+    def end(self, role: ModelRole, stage: Stage, model: nn.Module, method: Method) -> None:
+        """Let the method close the stage; what the main model's computed goes with the stage."""
+        method.end(stage, model, self.own_clips(stage, f"stage {stage.index}, closing"))
+        if role == "main":
+            write_state(self.folder.product(stage.index, "end.pt"), {"method": dict(method.state_dict())})
 
     def evaluate(self, stage: Stage, model: nn.Module) -> None:
         """Judge the model on all classes seen."""
@@ -174,16 +186,19 @@ class Trainer:
         if stage.index == 0:
             return
         old = self.setting.kept_model("main", self.setting.stages[stage.index - 1])
-        clips = self.setting.clips_of(stage).clips
         with evaluating(old):
-            for batch in self.setting.batches(clips, stage, "train", f"stage {stage.index}, looking back"):
+            for batch in self.own_clips(stage, f"stage {stage.index}, looking back"):
                 yield batch, old(batch)
+
+    def own_clips(self, stage: Stage, what: str) -> Iterator[Batch]:
+        """Yield this rank's part of the stage's clips, whole and unaugmented."""
+        return self.setting.batches(self.setting.clips_of(stage).clips, stage, "train", what)
 
     def validate(self, stage: Stage, model: nn.Module) -> float:
         """Return the score on the stage's validation clips."""
         learned = self.setting.learned_at(stage, self.method)
         batches = self.setting.clip_by_clip(self.setting.validation_of(stage).clips, learned, "val", "validating")
-        return self.setting.task.validation_score(self.setting.task.evaluate(model, batches, learned))
+        return self.setting.task.validate(model, batches, learned)
 
     def adopted(self, role: ModelRole, stage: Stage) -> bool:
         """Take stage 0 over from the run that this one starts from. Collective."""

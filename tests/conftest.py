@@ -39,6 +39,41 @@ evaluate: {{batch: 4}}
 track: {{every: 1}}
 """
 
+TINY_SEPARATION = """\
+# 2 stages of 2 classes, 4 or 8 updates, in a few seconds; mixtures of 2 s become 32 x 32 spectrograms.
+seed: 3
+task: {{name: separation}}
+curriculum: {{order: [bell, cow, train, violin], split: 2-2}}
+method: {{name: contavsep}}
+data:
+  path: {scenes}
+  sources: single
+  size: 32
+  frames: 2
+  step: 1.0
+  workers: 0
+  augment: {{crop: 0.4, flip: 0.5, colour: 0.3}}
+  mix: {{rate: 4000, samples: 8191}}
+model:
+  spectrogram: {{bins: 32}}
+  iquery:
+    unet: {{levels: 4, first: 8, most: 16}}
+    heads: 2
+    hidden: 32
+    layers: 2
+    embedding: 8
+    objects: 16
+    motion: 8
+  co_separation: {{unet: {{levels: 4, first: 8, most: 16}}, objects: 16}}
+memory: {{select: random, per_class: 2}}
+rehearse: {{share: 0.5}}
+optim: {{batch: 4, lr: 1e-3}}
+train: {{epochs: 2, checkpoint_every: 3}}
+engine: {{threads: 1}}
+evaluate: {{batch: 2, mixtures: 1}}
+track: {{every: 1}}
+"""
+
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -103,6 +138,25 @@ def finished(tiny: str, shaken: Path, tmp_path_factory: pytest.TempPathFactory) 
 
     folder = tmp_path_factory.mktemp("finished") / "run"
     train(load_run(tiny, [f"out={folder}", f"train.start={shaken}"]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_separation(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a config that learns to separate the sounds of `scenes` with ContAV-Sep."""
+    path = tmp_path_factory.mktemp("config") / "tiny_separation.yaml"
+    path.write_text(TINY_SEPARATION.format(scenes=scenes))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def separated(tiny_separation: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of `tiny_separation`, to be read and left as it is."""
+    from cavs_dist.config import load_run
+    from cavs_dist.trainer import train
+
+    folder = tmp_path_factory.mktemp("separated") / "run"
+    train(load_run(tiny_separation, [f"out={folder}"]))
     return folder
 
 

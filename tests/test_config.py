@@ -12,7 +12,8 @@ from cavs_dist.errors import InputError
 from cavs_dist.methods import METHODS
 
 SHIPPED = sorted(str(path.relative_to(paths.folder("configs"))) for path in paths.folder("configs").rglob("*.yaml"))
-WANTED = ["data.path=shards", "model.audio_weights=vggish.pth"]
+WANTED = {"segmentation": ["data.path=shards", "model.audio_weights=vggish.pth"], "separation": ["data.path=shards"]}
+BASES = {"segmentation": "base", "separation": "separation/base"}
 
 
 def write(path: Path, text: str) -> str:
@@ -29,15 +30,15 @@ def sections(config: Any, name: str = "run") -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configs_load_and_read_back_as_they_were(name: str, tmp_path: Path) -> None:
-    run = load_run(name.removesuffix(".yaml"), WANTED)
+    run = load_run(name.removesuffix(".yaml"), WANTED["separation" if "separation" in name else "segmentation"])
     again = load_run(write(tmp_path / "config.yaml", to_yaml(run)), [f"out={run.out}"])
     assert again == run
     assert as_tree(again) == read_config(tmp_path / "config.yaml") == as_tree(run)
 
 
-@pytest.mark.parametrize("method", METHODS["segmentation"])
-def test_every_key_is_explained_where_it_is_defined(method: str) -> None:
-    run = load_run("base", [f"method.name={method}"])
+@pytest.mark.parametrize(("task", "method"), [(task, name) for task, methods in METHODS.items() for name in methods])
+def test_every_key_is_explained_where_it_is_defined(task: str, method: str) -> None:
+    run = load_run(BASES[task], [f"method.name={method}"])
     for name, section in sections(run):
         text = type(section).__doc__ or ""
         for item in fields(section):

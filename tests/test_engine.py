@@ -81,6 +81,17 @@ def test_the_rate_is_set_and_frozen_parameters_stay() -> None:
 
 
 @pytest.mark.parametrize("zero", [0, 1, 2])
+def test_weights_lie_in_memory_of_their_own_afterwards(zero: int) -> None:
+    model = make_model()
+    engine = Engine(model, EngineConfig(zero=zero), OptimConfig(batch=4))
+    update(engine, make_batches()[0])
+    before = weights(model)
+    engine.close()
+    assert weights(model).equal(before)
+    assert all(value.untyped_storage().nbytes() == 4 * value.numel() for value in model.parameters())
+
+
+@pytest.mark.parametrize("zero", [0, 1, 2])
 def test_a_gradient_that_is_not_finite_is_seen_before_the_step(zero: int) -> None:
     model = make_model()
     engine = Engine(model, EngineConfig(zero=zero), OptimConfig(batch=4))

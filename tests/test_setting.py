@@ -36,6 +36,14 @@ def test_what_cannot_be_is_refused_before_any_work(tiny: str, tmp_path: Path, ov
     assert not (tmp_path / "run").exists()
 
 
+def test_a_stage_with_nothing_to_mix_is_refused_before_any_work(tiny_separation: str, tmp_path: Path) -> None:
+    words = [f"out={tmp_path / 'run'}", "curriculum.split=2-1", "memory.select=none"]
+    with pytest.raises(InputError, match=r"all clips are of class train: there is nothing to mix them with"):
+        open_setting(load_run(tiny_separation, words))
+    open_setting(load_run(tiny_separation, [*words[:2], "memory.select=random"]))
+    open_setting(load_run(tiny_separation, [*words, "data.mix.pairing=any"]))
+
+
 def test_a_stage_has_the_clips_in_which_its_classes_are_heard(tiny: str) -> None:
     setting = open_setting(load_run(tiny))
     for stage in setting.stages:

@@ -12,7 +12,7 @@ from cavs_dist.errors import Interrupted
 from cavs_dist.run_folder import read_json, read_state
 from cavs_dist.trainer import leaving_word, train
 
-MAIN = {"begin.pt", "main.json", "main.safetensors", "evaluation.json", "examples.npz"}
+MAIN = {"begin.pt", "end.pt", "main.json", "main.safetensors", "evaluation.json", "examples.npz"}
 PRODUCTS = {0: MAIN | {"twin.json", "twin.safetensors", "memory.json"}, 1: MAIN}
 
 
@@ -22,7 +22,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """The bytes of all products that are a function of the config."""
-    names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "*.tar")
+    names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "end.pt", "*.tar")
     return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in sorted(folder.rglob(name))}
 
 

@@ -53,11 +53,33 @@ def load_clip(
         raise CorruptClip(error.key, error.reason, entry.shard) from None
 
 
+def load_source(
+    reader: ShardReader, entry: ClipEntry, limits: Limits, frames: Sequence[int], name: str
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Read `frames`, [K, H, W, 3], and the waveform of one class of a clip: its own source's, or else the clip's."""
+    by_slot = {slot(extension): extension for extension in entry.members}
+    sound = f"source.{name}" if f"source.{name}" in by_slot else "audio"
+    wanted = [by_slot[name] for name in (sound, *(f"frame.{t}" for t in frames)) if name in by_slot]
+    if len(frames) * math.prod(entry.meta.size) > limits.max_pixels:
+        size, most = entry.meta.size, limits.max_pixels
+        raise CorruptClip(entry.key, f"has {len(frames)} frames of {size}, at most {most} pixels are read", entry.shard)
+    try:
+        parts = _Parts(entry.key, {slot(extension): data for extension, data in reader.read(entry, wanted).items()})
+        pictures = [parts.decode(f"frame.{t}", decode_frame, entry.meta.size) for t in frames]
+        waveform = parts.decode(sound, decode_audio, entry.meta.rate, limits)
+    except CorruptClip as error:
+        raise CorruptClip(error.key, error.reason, entry.shard) from None
+    return np.stack(pictures) if pictures else np.empty((0, *entry.meta.size, 3), np.uint8), waveform
+
+
 def load_features(reader: ShardReader, entry: ClipEntry) -> dict[str, NDArray[Any]]:
     """Read and decode the arrays `feature.<name>.npy` of a clip, by name."""
     extensions = [extension for extension in entry.members if slot(extension).startswith("feature.")]
     parts = _Parts(entry.key, {slot(name): data for name, data in reader.read(entry, extensions).items()})
-    return {name.removeprefix("feature."): parts.decode(name, decode_array) for name in parts.slots}
+    try:
+        return {name.removeprefix("feature."): parts.decode(name, decode_array) for name in parts.slots}
+    except CorruptClip as error:
+        raise CorruptClip(error.key, error.reason, entry.shard) from None
 
 
 def decode_clip(

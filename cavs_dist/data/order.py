@@ -14,13 +14,20 @@ Tail = Literal["drop", "wrap"]
 class Slot:
     """One place of an update. clip: index into the stage's clips (into the exemplars if `from_memory`).
 
-    epoch and occurrence, with the clip's key, are what its augmentation depends on.
+    epoch and occurrence, with the clip's key, are what its augmentation depends on. partner: what the clip is mixed
+    with, where clips are mixed.
     """
 
     clip: int
     epoch: int
     occurrence: int
     from_memory: bool = False
+    partner: "Slot | None" = None
+
+    @property
+    def clips(self) -> "tuple[Slot, ...]":
+        """The clip, and its partner if it has one: what is read for the slot."""
+        return (self,) if self.partner is None else (self, self.partner)
 
 
 def epoch_order(shard_sizes: Sequence[int], window: int, *names: int | str) -> list[int]:
@@ -53,8 +60,8 @@ def lane_positions(clips: int, slots: int, tail: Tail, update: int) -> list[tupl
 
 
 def share_of_rank(slots: Sequence[Slot], rank: int, world: int) -> list[Slot]:
-    """Return the slots that `rank` reads: every world-th."""
-    return list(slots[rank::world])
+    """Return what `rank` reads: every world-th slot, and its partner."""
+    return [clip for slot in slots[rank::world] for clip in slot.clips]
 
 
 def micro_batches(slots: Sequence[Slot], rank: int, world: int, micro: int) -> tuple[tuple[Slot, ...], ...]:

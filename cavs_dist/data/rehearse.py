@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cavs_dist.data.order import Slot, Tail, epoch_order, lane_positions, updates_per_epoch
+from cavs_dist.data.pairing import Pairing, Partners
 from cavs_dist.randomness import generator
 
 Rehearse = Literal["ratio", "concat"]
@@ -17,15 +18,16 @@ class RehearseConfig:
     """The section `rehearse`.
 
     mode: `ratio`, a share of each update's slots comes from memory, or `concat`, an epoch is the stage's clips and the
-    exemplars, shuffled. share: of the slots (`ratio`). weight: `collision` adds N_a draws to a class that collides,
-    `uniform` adds none. threshold: of a clip's dominant pair, above which it is a collision.
-    count: when collisions are counted: once before a stage, over all its clips (`epoch`), or while it trains (`online`,
-    only with `ratio`), when N_a decays. every: updates between two sums of the counts over ranks. lag: updates from a
-    sum to the draws that follow it, on every rank. half_life: of N_a, in epochs.
+    exemplars, shuffled. share: of the slots (`ratio`). repeat: how often an epoch has each exemplar (`concat`).
+    weight: `collision` adds N_a draws to a class that collides, `uniform` adds none. threshold: of a clip's dominant
+    pair, above which it is a collision. count: when collisions are counted: once before a stage, over all its clips
+    (`epoch`), or while it trains (`online`, only with `ratio`), when N_a decays. every: updates between two sums of the
+    counts over ranks. lag: updates from a sum to the draws that follow it, on every rank. half_life: of N_a, in epochs.
     """
 
     mode: Rehearse = "ratio"
     share: float = 0.25
+    repeat: int = 1
     weight: Literal["uniform", "collision"] = "uniform"
     threshold: float = 0.7
     count: Literal["epoch", "online"] = "epoch"
@@ -40,7 +42,9 @@ class Plan:
 
     shard_sizes: the stage's clips in each shard. exemplars: class -> indices of its exemplars (a clip chosen for two
     classes stands under both). extra: class -> N_a, the collisions that its rehearsal weight |M_a| + N_a counts.
-    batch: slots of an update. memory_slots: how many of them are drawn from memory (`ratio`).
+    batch: slots of an update. memory_slots: how many of them are drawn from memory (`ratio`). repeat: how often each
+    exemplar is in an epoch (`concat`). pairing: how clips are mixed two by two, for which classes are those of the
+    stage's clips.
     """
 
     seed: int
@@ -53,10 +57,22 @@ class Plan:
     memory_slots: int = 0
     exemplars: Mapping[str, Sequence[int]] = field(default_factory=dict)
     extra: Mapping[str, int] = field(default_factory=dict)
+    repeat: int = 1
+    pairing: Pairing = "none"
+    classes: Sequence[str] = ()
 
     def weights(self, counts: Mapping[str, float]) -> dict[str, float]:
-        """Return the rehearsal weight |M_a| + N_a of each class that has exemplars (CSR, CMR arXiv 2510.17234)."""
-        return {name: len(keys) + counts.get(name, 0) for name, keys in self.exemplars.items() if keys}
+        """Return the rehearsal weight of each class that has exemplars: |M_a| + N_a (CSR, CMR arXiv 2510.17234), where
+        |M_a| counts as often as `repeat` says."""
+        return {name: self.repeat * len(keys) + counts.get(name, 0) for name, keys in self.exemplars.items() if keys}
+
+    @property
+    def memory_share(self) -> float:
+        """The share of an epoch's slots that is drawn from memory."""
+        if self.mode == "ratio":
+            return self.memory_slots / self.batch
+        rehearsed = sum(self.weights(self.extra).values())
+        return rehearsed / (rehearsed + sum(self.shard_sizes))
 
     @property
     def epoch_length(self) -> int:
@@ -77,6 +93,7 @@ class Rehearsal:
     def __init__(self, plan: Plan, counts: Counts | None = None) -> None:
         self.plan = plan
         self._counts = counts or (lambda update: plan.extra)
+        self._partners = Partners(plan.pairing, plan.classes, plan.exemplars) if plan.pairing != "none" else None
         self._epoch = -1
         self._order: list[Slot] = []
 
@@ -88,7 +105,13 @@ class Rehearsal:
             self._epoch, self._order = epoch, _epoch_slots(plan, epoch)
         positions = lane_positions(len(self._order), plan.batch - plan.memory_slots, plan.tail, within)
         stream = [_repeat(self._order[position], turn) for position, turn in positions]
-        return stream, draw(plan, epoch, number, self._counts(number)) if plan.memory_slots else []
+        counts = self._counts(number) if plan.exemplars else {}
+        drawn = draw(plan, epoch, number, counts) if plan.memory_slots else []
+        if self._partners is not None:
+            names = (plan.seed, plan.stage, number)
+            mixed = self._partners.give([*stream, *drawn], plan.memory_share, plan.weights(counts), plan.batch, *names)
+            stream, drawn = mixed[: len(stream)], mixed[len(stream) :]
+        return stream, drawn
 
 
 def draw(plan: Plan, epoch: int, update: int, counts: Mapping[str, float]) -> list[Slot]:
@@ -117,7 +140,7 @@ def _epoch_slots(plan: Plan, epoch: int) -> list[Slot]:
         return slots
     rng = generator("concat", *names)
     lists = {name: keys for name, keys in sorted(plan.exemplars.items()) if keys}
-    extras = [clip for keys in lists.values() for clip in keys]
+    extras = [clip for keys in lists.values() for clip in keys] * plan.repeat
     for name, keys in lists.items():
         extras += [keys[int(i)] for i in rng.integers(len(keys), size=plan.extra.get(name, 0))]
     rehearsed = [Slot(clip, epoch, i, from_memory=True) for i, clip in enumerate(extras)]

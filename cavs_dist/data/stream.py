@@ -94,7 +94,7 @@ def _order(data: StageClips, rehearsal: Rehearsal, number: int, rank: int, world
     mine = micro_batches(slots, rank, world, micro)
     if data.deliver is None:
         return Order(number, mine)
-    drawn = [[slot.clip for slot in share_of_rank(slots, each, world) if slot.from_memory] for each in range(world)]
+    drawn = [[clip.clip for clip in share_of_rank(slots, each, world) if clip.from_memory] for each in range(world)]
     return Order(number, mine, data.deliver(drawn))
 
 

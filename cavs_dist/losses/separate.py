@@ -6,6 +6,8 @@ Sources: "Continual Audio-Visual Sound Separation" (arXiv 2411.02860), and its r
 import torch
 from torch import Tensor
 
+from cavs_dist.outputs.separation import Batch, Outputs
+
 
 def mixture_weight(mixture: Tensor) -> Tensor:
     """Return w = clip(ln(1 + S), 1e-3, 10) of a mixture's magnitudes S, of any shape, in float32 at least."""
@@ -35,6 +37,12 @@ def mask_distillation(masks: Tensor, old_masks: Tensor, mixture: Tensor) -> Tens
     1606.09282) the N are all old queries, heard or not.
     """
     return _distance(masks, old_masks.detach(), mixture)
+
+
+def separation_loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+    """Return the one term of learning a batch's mixtures: the mean over sources of the mask loss."""
+    losses = mask_loss(outputs.masks, outputs.sources, outputs.mixture)
+    return {"masks": (batch.weight * losses.flatten()).sum()}
 
 
 def _distance(masks: Tensor, targets: Tensor, mixture: Tensor) -> Tensor:

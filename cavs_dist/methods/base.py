@@ -50,12 +50,15 @@ class Method(Generic[BatchT, OutputsT]):
         """Return the named terms whose sum is minimised; `teacher` is None at stage 0."""
         raise NotImplementedError
 
-    def end(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[BatchT, OutputsT]]) -> None:
-        """Close `stage`, with the kept weights in `model`. Collective."""
+    def end(self, stage: Stage, model: nn.Module, clips: Iterable[BatchT]) -> None:
+        """Close `stage`, with the kept weights in `model`, which a method may still change after stage 0. Collective.
+
+        `clips` yields, once, this rank's part of the stage's own training clips (no memory, no augmentation).
+        """
 
     def state_dict(self) -> Mapping[str, Any]:
-        """Return what `begin` computed, as tensors and plain values."""
+        """Return what `begin` and `end` computed, as tensors and plain values."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+    def load_state_dict(self, state: Mapping[str, Any], model: nn.Module) -> None:
+        """Take back what `state_dict` returned. `model` is what trains next, until `end`."""

@@ -57,7 +57,7 @@ class CoSeparation(Separator):
 
         The last of the maps has the sources' channels one after the other, [B, N C, bins / 2, T / 2].
         """
-        refuse_sides(spectrogram, len(self.down))
+        refuse_sides(spectrogram.shape[2], spectrogram.shape[3], len(self.down))
         maps, down = spectrogram, []
         for layer in self.down:
             maps = layer(maps)
@@ -75,7 +75,8 @@ class CoSeparation(Separator):
         attention = torch.einsum("bnd,bdhw->bnhw", seen, maps).flatten(2) / math.sqrt(seen.shape[2])
         last = beside.reshape(len(spectrogram), -1, *beside.shape[2:])
         attention = attention.to(wide).softmax(dim=2)
-        return Separated(masks, audio, seen, None, attention, (*down, last))
+        none = masks.new_empty(*masks.shape[:2], 0, 0)
+        return Separated(masks, audio, seen, None, attention, (*down, last), none, none)
 
 
 def pool_separated(maps: Tensor, separated: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cavs_dist.errors import InputError
-from cavs_dist.models.separator import Separated, Separator
+from cavs_dist.models.separator import Separated, Separator, masks_of
 from cavs_dist.models.transformer import AttentionLayer, DecoderLayer, sine_map, sine_steps, xavier
 from cavs_dist.models.unet import LATENT, UNet, UNetConfig
 from cavs_dist.randomness import keyed_hash
@@ -58,7 +58,8 @@ class IQuery(Separator):
     """A U-Net and an encoder of the mixture, once; a decoder that lets a source's class ask for its sound.
 
     The rows of a source's decoder are all Q classes: their queries are positions, their content starts at 0, that of
-    its own class at f^o. They attend to motion, then to each other and to audio. f^a is the own class's last row.
+    its own class at f^o. They attend to motion, then to each other and to audio. f^a is the own class's last row. Of
+    other classes no mask is made, but what makes it is returned.
     The released layers hold attentions and norms that never run (1,318,400 parameters at its size): not here.
     Raises InputError where heads do not divide the channels, or layers are too few.
     """
@@ -101,15 +102,16 @@ class IQuery(Separator):
         audio = self.encoder(audio, places, audio, places)
         seen = self.object(objects.amax(dim=2))
         moves = self.motion(motion.transpose(2, 3))
-        feature, attention = self._decode(seen, moves, classes, audio, places)
-        logits = torch.einsum("bne,behw->bnhw", self.embed(feature), unet.out)
-        masks = logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
-        return Separated(masks, feature, seen, moves.mean(dim=2), attention, unet.maps)
+        rows, attention = self._decode(seen, moves, classes, audio, places)
+        queries = self.embed(rows)
+        feature, own = (each[_at(classes, each)] for each in (rows, queries))
+        masks = masks_of(own, unet.out)
+        return Separated(masks, feature, seen, moves.mean(dim=2), attention, unet.maps, queries, unet.out)
 
     def _decode(
         self, seen: Tensor, moves: Tensor, classes: Tensor, audio: Tensor, places: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return f^a [B, N, D] and the attention [B, N, P] of the own class's row in the last layer.
+        """Return the rows of all classes [B, N, Q, D], and the attention [B, N, P] of the own class's last layer.
 
         Rows of the N sources of a mixture lie side by side where they attend to its audio, and apart elsewhere.
         """
@@ -118,15 +120,20 @@ class IQuery(Separator):
         rows = (own[..., None] * seen[:, :, None]).flatten(0, 1)
         steps = sine_steps(moves.shape[2], moves.shape[3], moves)
         rows = self.watch(rows, queries, moves.flatten(0, 1), steps)
-        *layers, last = cast(list[DecoderLayer], list(self.listen))
-        for layer in layers:
+        placed = queries.repeat(num_sources, 1)
+        for layer in cast(list[DecoderLayer], list(self.listen)):
             beside = layer.among(rows, queries).view(num_mixtures, -1, rows.shape[2])
-            rows = layer.attend(beside, queries.repeat(num_sources, 1), audio, places).view_as(rows)
-        apart = torch.arange(len(rows), device=rows.device)
-        row = last.among(rows, queries)[apart, classes.flatten()].view(num_mixtures, num_sources, -1)
-        query = queries[classes]
-        attention = last.attend.attend.weights(row + query, audio + places)
-        return self.norm(last.attend(row, query, audio, places)), attention
+            rows = layer.attend(beside, placed, audio, places).view_as(rows)
+        apart = beside.view(num_mixtures, num_sources, *rows.shape[1:])
+        row = apart[_at(classes, apart)] + queries[classes]
+        attention = layer.attend.attend.weights(row, audio + places)
+        return self.norm(rows).view_as(apart), attention
+
+
+def _at(classes: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the index of the own class's row of each source, for [B, N, Q, ...] rows and classes [B, N]."""
+    mixture, source = (torch.arange(side, device=rows.device) for side in rows.shape[:2])
+    return mixture[:, None], source, classes
 
 
 def _refuse(config: IQueryConfig, channels: int) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 
@@ -13,7 +14,8 @@ class Separated:
     audio, object: [B, N, D], the features f^a of the separated sound and f^o of the object. motion: [B, N, D], f^m,
     None where a separator does not look at motion. attention: [B, N, P], how a source's query (or object) spreads over
     the places of the mixture's audio map; sums to 1. maps: the U-Net maps that feature distillation compares, each
-    [B, C, h, w], down maps finest first, then the last up map.
+    [B, C, h, w], down maps finest first, then the last up map. queries: [B, N, Q, E], for the look of each source what
+    every class's query would ask of `sound` [B, E, bins, T]; Q is 0 where a separator has no queries.
     """
 
     masks: Tensor
@@ -22,6 +24,8 @@ class Separated:
     motion: Tensor | None
     attention: Tensor
     maps: tuple[Tensor, ...]
+    queries: Tensor
+    sound: Tensor
 
 
 class Separator(nn.Module):
@@ -38,3 +42,9 @@ class Separator(nn.Module):
         object in K frames. motion: [B, N, Dm, S], features of S steps. classes: [B, N] int64, stage order from 0.
         """
         raise NotImplementedError
+
+
+def masks_of(queries: Tensor, sound: Tensor) -> Tensor:
+    """Return the masks [B, R, bins, T] that `queries` [B, R, E] ask of `sound` [B, E, bins, T]: sigmoid(<q, s>)."""
+    logits = torch.einsum("bre,behw->brhw", queries, sound)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()

@@ -16,8 +16,8 @@ LATENT = 3  # the latent is as deep as the third level's down map
 class UNetConfig:
     """The section `unet`.
 
-    levels: how often the sides are halved. first: channels of the first level; each further level has twice as many,
-    up to `most`. norm: normalisation, over the micro-batch of all ranks, frozen, or by groups of channels.
+    levels: how often the sides are halved. first: channels of the first level. most: at most so many have the further
+    levels, each twice the one before. norm: over the micro-batch of all ranks, frozen, or by groups of channels.
     """
 
     levels: int = 7
@@ -75,7 +75,7 @@ class UNet(nn.Module):
 
     def forward(self, spectrogram: Tensor) -> UNetMaps:
         """Map [B, 1, H, W], sides that 2^levels divides (InputError otherwise). Collective as its norms are."""
-        refuse_sides(spectrogram, self.levels)
+        refuse_sides(spectrogram.shape[2], spectrogram.shape[3], self.levels)
         maps, down = self.norm(spectrogram), []
         for layer in self.down:
             maps = layer(maps)
@@ -88,11 +88,10 @@ class UNet(nn.Module):
         return UNetMaps(maps, up[-1 - LATENT], tuple(down))
 
 
-def refuse_sides(spectrogram: Tensor, levels: int) -> None:
-    """Raise InputError where 2^levels does not divide the sides of [B, 1, H, W]."""
-    height, width = spectrogram.shape[-2:]
+def refuse_sides(height: int, width: int, levels: int) -> None:
+    """Raise InputError where 2^levels does not divide the sides of a spectrogram."""
     if height % 2**levels or width % 2**levels:
         raise InputError(
             f"a spectrogram has {height} bins and {width} steps, expected multiples of {2**levels} for {levels} "
-            "levels: change spectrogram.bins, the length of sound, or unet.levels"
+            "levels of the U-Net: change model.spectrogram.bins, data.mix.samples, or the unet.levels of the separator"
         )

@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 
 from cavs_dist.curriculum import Stage
 from cavs_dist.data.config import DataConfig
+from cavs_dist.data.pairing import Pairing
 from cavs_dist.data.shard import ClipEntry
 from cavs_dist.data.transform import Transform
 from cavs_dist.models.heads import HeadInit
@@ -31,17 +32,21 @@ class TaskConfig:
 
 
 class Task(ABC, Generic[BatchT, OutputsT]):
-    """One of the two jobs. Stateless: everything it needs is in its configs and arguments."""
+    """One of the two jobs. Stateless: everything it needs is in its configs and arguments.
+
+    collides: whether its outputs have labels, in which old and new classes can collide (`rehearse.weight=collision`).
+    """
 
     ModelConfig: ClassVar[type[Any]]
     EvaluateConfig: ClassVar[type[Any]]
+    collides: ClassVar[bool] = False
 
     def __init__(self, model: Any, evaluate: Any, seed: int) -> None:
         self.model, self.evaluate_config, self.seed = model, evaluate, seed
 
     @abstractmethod
-    def refuse_frames(self, frames: int) -> None:
-        """Raise InputError where the model cannot take clips of so many frames."""
+    def refuse_data(self, config: DataConfig, frames: int) -> None:
+        """Raise InputError where the model cannot take clips of so many frames, or what is read of their sound."""
 
     @abstractmethod
     def refuse_clips(self, stage: Stage, clips: Sequence[ClipEntry]) -> None:
@@ -62,6 +67,10 @@ class Task(ABC, Generic[BatchT, OutputsT]):
         """Return what makes batches of a stage's clips. names: the data set's classes by id. frames: of a batch's clips
         at most."""
 
+    def mixing(self, config: DataConfig, clips: Sequence[ClipEntry], stage: Stage) -> tuple[Pairing, Sequence[str]]:
+        """Return how training clips are mixed two by two, if they are, and then the class of each."""
+        return "none", ()
+
     def arrange(self, clips: Sequence[ClipEntry], stage: Stage, role: LabelRole) -> Sequence[ClipEntry]:
         """Return the clips in the order in which a pass without augmentation reads them."""
         return clips
@@ -79,8 +88,8 @@ class Task(ABC, Generic[BatchT, OutputsT]):
         """Summarise the records of stages 0 to s as the metrics after stage s."""
 
     @abstractmethod
-    def validation_score(self, record: Mapping[str, Any]) -> float:
-        """Return the number that `train.keep=best` maximises, of a record on validation clips."""
+    def validate(self, model: nn.Module, batches: Iterable[BatchT], stage: Stage) -> float:
+        """Return the number that `train.keep=best` maximises, on all ranks' validation clips. Collective."""
 
     @abstractmethod
     def gains(
@@ -95,6 +104,10 @@ class Task(ABC, Generic[BatchT, OutputsT]):
     @abstractmethod
     def features(self, model: nn.Module, batch: BatchT, stage: Stage) -> Iterator[tuple[str, str, Tensor]]:
         """Yield (class, key, feature [C] float64) of the clips of a batch: what herding takes means of."""
+
+    @abstractmethod
+    def examples(self, clips: Sequence[ClipEntry], stage: Stage) -> Sequence[ClipEntry]:
+        """Choose a few test clips to look at, as a pass without augmentation reads them."""
 
     @abstractmethod
     def save_examples(self, model: nn.Module, batch: BatchT, path: Path) -> None:

@@ -11,8 +11,18 @@ import soundfile
 from PIL import Image
 
 from cavs_dist.data.clip import Clip, Encoded
-from cavs_dist.data.decode import Limits, decode_array, decode_audio, decode_clip, decode_mask, encode_clip, load_clip
-from cavs_dist.data.shard import CorruptClip, ShardReader, read_split
+from cavs_dist.data.decode import (
+    Limits,
+    decode_array,
+    decode_audio,
+    decode_clip,
+    decode_mask,
+    encode_clip,
+    load_clip,
+    load_features,
+    load_source,
+)
+from cavs_dist.data.shard import BytesReader, ClipEntry, CorruptClip, Member, ShardReader, read_split
 from cavs_dist.errors import InputError
 
 LIMITS = Limits()
@@ -71,6 +81,58 @@ def test_only_the_chosen_frames_are_read_and_decoded(data_set: Path) -> None:
     assert part.annotated.tolist() == [False, True]
     assert part.silent is None and not part.sources
     assert whole.silent is not None and whole.sources.keys() == {"dog"}
+
+
+def test_a_source_is_heard_alone_and_seen_in_the_chosen_frames(data_set: Path) -> None:
+    entry, reader = read_split(data_set, "train")[0].clips[1], ShardReader()
+    whole = load_clip(reader, entry, LIMITS, extras=True)
+    frames, dog = load_source(reader, entry, LIMITS, [2, 0, 2], "dog")
+    np.testing.assert_array_equal(frames, whole.frames[[2, 0, 2]])
+    np.testing.assert_array_equal(dog, whole.sources["dog"])
+    nothing, guitar = load_source(reader, entry, LIMITS, [], "guitar")
+    assert nothing.shape == (0, 12, 16, 3) and nothing.dtype == np.uint8
+    np.testing.assert_array_equal(guitar, whole.waveform)
+    reader.close()
+
+
+def in_memory(members: dict[str, bytes], clip: Encoded) -> tuple[BytesReader, ClipEntry]:
+    """A clip with true checksums of whatever its members are."""
+    starts = np.cumsum([0, *map(len, members.values())]).tolist()
+    places = {
+        name: Member(start, len(data), zlib.crc32(data))
+        for start, (name, data) in zip(starts, members.items(), strict=False)
+    }
+    return BytesReader(b"".join(members.values())), ClipEntry(clip.key, Path("far.tar"), clip.meta, places)
+
+
+def test_a_source_reads_what_it_needs_alone_and_says_what_is_wrong(make_clip: Callable[[int], Clip]) -> None:
+    clip = encode_clip(make_clip(1), frame_format="png")
+    few = {name: clip.members[name] for name in ("frame.1.png", "source.dog.flac")}
+    frames, _ = load_source(*in_memory(few, clip), LIMITS, [1], "dog")
+    np.testing.assert_array_equal(frames[0], make_clip(1).frames[1])
+    wrong = {**clip.members, "source.dog.flac": b"noise", "frame.1.png": png(Image.new("RGB", (17, 12)))}
+    del wrong["frame.2.png"]
+    reader, entry = in_memory(wrong, clip)
+    for chosen, name, limits, message in (
+        ([0], "dog", LIMITS, "has a bad source.dog"),
+        ([1], "guitar", LIMITS, "has a bad frame.1: .*12 x 17"),
+        ([0, 2], "guitar", LIMITS, "is incomplete: no frame.2"),
+        ([0], "guitar", Limits(max_seconds=0.4), "has a bad audio: .*at most 0.4 s"),
+        ([0, 0], "guitar", Limits(max_pixels=383), r"has 2 frames of \(12, 16\), at most 383 pixels are read"),
+    ):
+        with pytest.raises(CorruptClip, match=f"far.tar: clip 'clip-1' {message}"):
+            load_source(reader, entry, limits, chosen, name)
+
+
+def test_features_are_arrays_by_name(make_clip: Callable[[int], Clip]) -> None:
+    clip, file = encode_clip(make_clip(0)), io.BytesIO()
+    np.save(file, np.arange(6.0).reshape(2, 3))
+    stored = {**clip.members, "feature.object.npy": file.getvalue()}
+    found = load_features(*in_memory(stored, clip))
+    assert found.keys() == {"object"} and load_features(*in_memory(dict(clip.members), clip)) == {}
+    np.testing.assert_array_equal(found["object"], np.arange(6.0).reshape(2, 3))
+    with pytest.raises(CorruptClip, match=r"far\.tar: clip 'clip-0' has a bad feature\.object"):
+        load_features(*in_memory({**stored, "feature.object.npy": b"noise"}, clip))
 
 
 def test_limits_are_checked_before_decoding(make_clip: Callable[[int], Clip]) -> None:

@@ -6,6 +6,7 @@ from cavs_dist.data.order import (
     Slot,
     epoch_order,
     lane_positions,
+    micro_batches,
     refuse_uneven,
     share_of_rank,
     updates_per_epoch,
@@ -71,6 +72,27 @@ def test_ranks_share_the_slots(world: int) -> None:
     slots = [Slot(clip, 0, 0) for clip in range(8)]
     shares = [share_of_rank(slots, rank, world) for rank in range(world)]
     assert [share[i] for i in range(8 // world) for share in shares] == slots
+
+
+def mixed(count: int) -> list[Slot]:
+    return [Slot(clip, 0, 0, partner=Slot(100 + clip, 0, -1, from_memory=True)) for clip in range(count)]
+
+
+def test_a_slot_is_its_clip_and_what_that_is_mixed_with() -> None:
+    [slot] = mixed(1)
+    assert slot.clips == (slot, slot.partner) and Slot(5, 0, 0).clips == (Slot(5, 0, 0),)
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("micro", [4, 8])
+def test_a_rank_reads_each_clip_followed_by_its_partner(world: int, micro: int) -> None:
+    slots = mixed(8)
+    for rank in range(world):
+        share = share_of_rank(slots, rank, world)
+        assert share[::2] == slots[rank::world] and share[1::2] == [slot.partner for slot in slots[rank::world]]
+        parts = micro_batches(slots, rank, world, micro)
+        assert [len(part) for part in parts] == [2 * micro // world] * (8 // micro)
+        assert [clip for part in parts for clip in part] == share
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from cavs_dist.data.order import share_of_rank
+from cavs_dist.data.order import Slot, share_of_rank
+from cavs_dist.data.pairs import memory_share
 from cavs_dist.data.rehearse import Plan, Rehearsal, draw
 
 EXEMPLARS = {"dog": (0, 1, 2), "bird": (3,), "whale": (), "train": (1, 4)}
@@ -12,6 +13,9 @@ PLAN = Plan(
     exemplars=EXEMPLARS, extra={"dog": 5, "whale": 9},
 )  # fmt: skip
 CONCAT = replace(PLAN, mode="concat", memory_slots=0, batch=5)
+# The stage's own clips are of two classes, and of one that memory has too.
+CLASSES = ("cat",) * 7 + ("cow",) * 5 + ("train",) * 3
+MIXED = replace(PLAN, pairing="different_class", classes=CLASSES)
 
 
 def epoch(plan: Plan, number: int) -> list:
@@ -90,3 +94,71 @@ def test_a_clip_that_comes_again_is_augmented_anew() -> None:
     stream, _ = Rehearsal(replace(PLAN, shard_sizes=(2,), memory_slots=0)).update(0)
     assert Counter(slot.clip for slot in stream) == {0: 4, 1: 4}
     assert len({(slot.clip, slot.occurrence) for slot in stream}) == 8
+
+
+def test_repeat_gives_an_epoch_each_exemplar_so_often_each_time_augmented_anew() -> None:
+    plan = replace(CONCAT, tail="wrap", batch=1, repeat=20, extra={"bird": 2})
+    memory = [slot for slot in epoch(plan, 0) if slot.from_memory]
+    # Clips 1 (under dog and train) and 3 (bird, which collided twice) come more often.
+    assert Counter(slot.clip for slot in memory) == {0: 20, 1: 40, 2: 20, 3: 22, 4: 20}
+    assert len({slot.occurrence for slot in memory}) == len(memory) == sum(plan.weights(plan.extra).values())
+    assert plan.weights(plan.extra) == {"dog": 60, "bird": 22, "train": 40}
+
+
+def test_the_share_of_memory_is_that_of_the_slots() -> None:
+    for plan in (PLAN, *(replace(CONCAT, tail="wrap", batch=1, repeat=repeat) for repeat in (1, 7))):
+        slots = epoch(plan, 0)
+        assert plan.memory_share == pytest.approx(sum(slot.from_memory for slot in slots) / len(slots))
+    paper = replace(CONCAT, extra={}, repeat=20, exemplars={"dog": (0,), "bird": (1,)})
+    assert paper.memory_share == pytest.approx(memory_share(new=15, kept=2))
+    assert replace(CONCAT, exemplars={}).memory_share == replace(PLAN, memory_slots=0).memory_share == 0
+
+
+def name_of(slot: Slot) -> str:
+    """The class of a clip; exemplar 1, kept for dog and for train, is a dog."""
+    return ("dog", "dog", "dog", "bird", "train")[slot.clip] if slot.from_memory else CLASSES[slot.clip]
+
+
+@pytest.mark.parametrize("plan", [MIXED, replace(CONCAT, pairing="different_class", classes=CLASSES, repeat=3)])
+def test_partners_leave_the_slots_as_they_are_and_are_of_another_class(plan: Plan) -> None:
+    plain, rehearsal = Rehearsal(replace(plan, pairing="none")), Rehearsal(plan)
+    for number in range(40):
+        for alone, mixed in zip(plain.update(number), rehearsal.update(number), strict=True):
+            assert [replace(slot, partner=None) for slot in mixed] == alone
+            assert all(slot.partner is None for slot in alone)
+            assert all(slot.partner is not None and name_of(slot) != name_of(slot.partner) for slot in mixed)
+
+
+def test_partners_are_the_same_in_any_order_of_asking() -> None:
+    forward = [Rehearsal(MIXED).update(number) for number in range(12)]
+    one = Rehearsal(MIXED)
+    assert [one.update(number) for number in reversed(range(12))] == forward[::-1]
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_ranks_read_all_slots_and_all_partners_once(world: int) -> None:
+    stream, memory = Rehearsal(MIXED).update(5)
+    shares = [share_of_rank([*stream, *memory], rank, world) for rank in range(world)]
+    everything = [clip for slot in stream + memory for clip in slot.clips]
+    read = [clip for share in shares for clip in share]
+    assert sorted(map(str, read)) == sorted(map(str, everything)) and len(everything) == 16
+    assert {len(share) for share in shares} == {16 // world}
+
+
+@pytest.mark.parametrize("mode", ["ratio", "concat"])
+def test_partners_are_exemplars_as_often_as_slots_are(mode: str) -> None:
+    """Under `any` the rate is the share of memory itself: 2 of 8 slots, or 20 a class beside 15 clips."""
+    plan = replace(MIXED, pairing="any", mode=mode, memory_slots=2 if mode == "ratio" else 0, repeat=2)
+    rehearsal, share = Rehearsal(plan), {"ratio": 0.25, "concat": (2 * 6 + 5) / (2 * 6 + 5 + 15)}[mode]
+    partners = [slot.partner for number in range(1500) for part in rehearsal.update(number) for slot in part]
+    rate = sum(partner is not None and partner.from_memory for partner in partners) / len(partners)
+    assert len(partners) == 12_000 and abs(rate - share) < 5 * (share * (1 - share) / 12_000) ** 0.5
+
+
+def test_counts_that_come_while_training_weigh_partners_too() -> None:
+    plan = replace(MIXED, pairing="any")
+    rehearsal = Rehearsal(plan, lambda update: {"train": 1e9} if update < 20 else {"bird": 1e9})
+    for update in range(40):
+        partners = [slot.partner for part in rehearsal.update(update) for slot in part]
+        drawn = {partner.clip for partner in partners if partner is not None and partner.from_memory}
+        assert drawn <= ({1, 4} if update < 20 else {3})

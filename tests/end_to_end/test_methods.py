@@ -19,6 +19,8 @@ RUNS = {
     "fine_tune": (NOTHING, {"segment"}),
     "joint": (NOTHING, {"segment"}),
     "replay": (RANDOM, {"segment"}),
+    "ewc": (NOTHING, {"segment", "hold"}),
+    "ewf": (NOTHING, {"segment"}),
     "lwf": (NOTHING, {"segment", "distill"}),
     "mib": (NOTHING, {"segment", "distill"}),
     "plop": (NOTHING, {"segment", "pod"}),

@@ -3,7 +3,14 @@ import math
 import torch
 from torch import Tensor
 
-from cavs_dist.losses.separate import mask_distillation, mask_loss, mixture_weight, ratio_masks
+from cavs_dist.losses.separate import (
+    mask_distillation,
+    mask_loss,
+    mixture_weight,
+    ratio_masks,
+    separation_loss,
+)
+from cavs_dist.outputs.separation import Batch, Outputs
 
 
 def tensors() -> tuple[Tensor, Tensor, Tensor]:
@@ -54,6 +61,15 @@ def test_the_distillation_equals_its_formula_and_teaches_the_new_model_alone() -
     assert_same(mask_distillation(masks, old, mixture), slow(masks, old.detach(), mixture), masks)
     mask_distillation(masks, old, mixture).sum().backward()
     assert old.grad is None and masks.grad is not None
+
+
+def test_a_batch_s_loss_is_that_of_its_sources_by_their_weights() -> None:
+    masks, sources, mixture = tensors()
+    nothing, weight = torch.zeros(0), torch.arange(1.0, 7, dtype=torch.float64)
+    outputs = Outputs(mixture, sources, masks, nothing, nothing, None, nothing, (), nothing, nothing)
+    batch = Batch(tuple("abcdef"), *[nothing] * 7, weight=weight, memory_weight=nothing)
+    found, expected = separation_loss(batch, outputs), slow(masks, slow_masks(sources, mixture), mixture)
+    torch.testing.assert_close(found, {"masks": (weight.view(2, 3) * expected).sum()})
 
 
 def test_half_precision_is_counted_in_float32_inside_an_autocast_too() -> None:

@@ -48,7 +48,7 @@ def layer(
 
 
 def direct(model: IQuery, spectrogram: Tensor, objects: Tensor, motion: Tensor, classes: Tensor) -> list[Tensor]:
-    """One source after the other, all rows through all layers, as released: masks, f^a, f^o, f^m and attention."""
+    """One source after the other, all rows in all layers, as released: masks, f^a, f^o, f^m, attention, and queries."""
     found: list[list[Tensor]] = []
     queries, unet = torch.cat(list(model.queries.stages)), model.unet(spectrogram)
     places = sine_map(4, 2, 16, queries)
@@ -63,8 +63,9 @@ def direct(model: IQuery, spectrogram: Tensor, objects: Tensor, motion: Tensor, 
         for decoder in model.listen:
             rows = decoder.norm(rows + attend(decoder.mix, rows + queries, rows + queries, rows)[0])
             rows, weights = layer(decoder.attend, rows, queries, audio, places)
-        masks = torch.einsum("qe,ehw->qhw", model.embed(model.norm(rows)), unet.out[b]).sigmoid()
-        found.append([masks[own], model.norm(rows)[own], seen, moves.mean(dim=0), weights[own]])
+        asked = model.embed(model.norm(rows))
+        masks = torch.einsum("qe,ehw->qhw", asked, unet.out[b]).sigmoid()
+        found.append([masks[own], model.norm(rows)[own], seen, moves.mean(dim=0), weights[own], asked])
     return [torch.stack(column).unflatten(0, (2, 2)) for column in zip(*found, strict=True)]
 
 
@@ -75,6 +76,7 @@ def test_it_is_the_released_path_with_all_gradients() -> None:
     given = [tensor.requires_grad_(tensor.is_floating_point()) for tensor in inputs()]
     separated = model(*given)
     ours = [separated.masks, separated.audio, separated.object, separated.motion, separated.attention]
+    ours.append(separated.queries)
     leaves = [*given[:3], *model.parameters()]
     for values in (direct(model, *given), ours):
         weighed = sum((torch.arange(value.numel()).view_as(value).sin() * value).sum() for value in values)
@@ -82,6 +84,7 @@ def test_it_is_the_released_path_with_all_gradients() -> None:
     for expected, found in zip(*results, strict=True):
         torch.testing.assert_close(found, expected)
     assert all(a is b or a.equal(b) for a, b in zip(separated.maps, model.unet(given[0]).maps, strict=True))
+    assert separated.sound.equal(model.unet(given[0]).out)
 
 
 def test_at_the_size_of_the_paper_it_has_its_parameters_but_those_that_never_run() -> None:

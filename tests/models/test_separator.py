@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cavs_dist.models.co_separation import CoSeparation, CoSeparationConfig
 from cavs_dist.models.iquery import IQuery, IQueryConfig
-from cavs_dist.models.separator import Separated, Separator
+from cavs_dist.models.separator import Separated, Separator, masks_of
 from cavs_dist.models.unet import UNetConfig
 
 UNET = UNetConfig(levels=4, first=4, most=16)
@@ -123,3 +123,31 @@ def test_a_grown_model_loads_into_one_grown_alike(make: Callable[[], Separator])
         tensors(model(*inputs(torch.float32))), tensors(other(*inputs(torch.float32))), strict=True
     ):
         assert found.equal(expected)
+
+
+@both
+def test_what_makes_masks_is_returned_where_there_are_queries(make: Callable[[], Separator]) -> None:
+    model = fresh(make).double()
+    *given, classes = inputs(torch.float64)
+    separated = model(*given, classes)
+    if isinstance(model, IQuery):
+        assert separated.queries.shape == (3, 2, 5, 5) and separated.sound.shape == (3, 5, 32, 16)
+        own = separated.queries[torch.arange(3)[:, None], torch.arange(2), classes]
+        assert masks_of(own, separated.sound).equal(separated.masks)
+    else:
+        assert separated.queries.shape == (3, 2, 0, 0) and not separated.sound.numel()
+
+
+def test_masks_are_sigmoids_of_inner_products_in_float32_at_least() -> None:
+    torch.manual_seed(0)
+    queries, sound = (
+        torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 3, 4), (2, 4, 5, 6))
+    )
+    found = masks_of(queries, sound)
+    expected = torch.stack(
+        [1 / (1 + (-(queries[b, r, :, None, None] * sound[b]).sum(dim=0)).exp()) for b in range(2) for r in range(3)]
+    ).view(2, 3, 5, 6)
+    torch.testing.assert_close(found, expected)
+    slopes = [torch.autograd.grad((masks * masks.sin()).sum(), [queries, sound]) for masks in (found, expected)]
+    torch.testing.assert_close(*slopes)
+    assert masks_of(queries.bfloat16(), sound.bfloat16()).dtype == torch.float32

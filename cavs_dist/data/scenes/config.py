@@ -30,7 +30,8 @@ class ScenesConfig:
     of `classes` (0: all). train, val, test: clips a class (0: no such split). size: side of the square frames, pixels.
     frames: T. seconds: of sound. second: share of clips with a second object. partner_train (also val's), partner_test:
     rate at which the second object is the class's fixed partner, see `partner`. sounds_too: rate at which the second
-    object sounds too. seed: another seed, another benchmark. workers: rendering processes. clips_per_shard: of a tar.
+    object sounds too. throughout: rate at which a sound plays from the clip's beginning to its end. seed: another seed,
+    another benchmark. workers: rendering processes. clips_per_shard: of a tar.
     """
 
     classes: tuple[str, ...] = EIGHT
@@ -45,6 +46,7 @@ class ScenesConfig:
     partner_train: float = 0.7
     partner_test: float = 0.1
     sounds_too: float = 0.4
+    throughout: float = 0.6
     seed: int = 0
     workers: int = 2
     clips_per_shard: int = 128
@@ -54,7 +56,7 @@ class ScenesConfig:
         for name, least in LEAST.items():
             if not least <= (found := getattr(self, name)) < math.inf:
                 raise InputError(f"scenes: {name}={found}, expected at least {least} and no infinity.")
-        for name in ("second", "partner_train", "partner_test", "sounds_too"):
+        for name in ("second", "partner_train", "partner_test", "sounds_too", "throughout"):
             if not 0 <= (found := getattr(self, name)) <= 1:
                 raise InputError(f"scenes: {name}={found} is a rate: expected 0 to 1.")
         if self.train + self.val + self.test == 0:
@@ -99,5 +101,6 @@ def _check_classes(config: ScenesConfig) -> None:
 
 PRESETS = {
     "scenes-8": ScenesConfig(),
+    "scenes-solo": ScenesConfig(train=100, val=10, test=40, seconds=7.0, frames=7, sounds_too=0.0, throughout=1.0),
     "scenes-30": ScenesConfig(classes=CLASSES, train=100, val=10, test=30, size=96),
 }

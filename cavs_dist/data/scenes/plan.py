@@ -74,7 +74,7 @@ def plan(config: ScenesConfig, split: str, index: int) -> Scene:
 
     def actor(role: str, name: str, direction: float, distance: float, sounds: bool) -> Actor:
         draws = generator("scenes", config.seed, split, index, role)
-        return _actor(draws, name, side, direction, distance, config.seconds if sounds else None)
+        return _actor(draws, name, side, direction, distance, config if sounds else None)
 
     actors = [actor("main", main, direction, 0.24 if with_second else 0.12, True)]
     if with_second:
@@ -91,7 +91,7 @@ def _companion(config: ScenesConfig, main: str, rate: float, rng: np.random.Gene
 
 
 def _actor(
-    rng: np.random.Generator, name: str, side: str, direction: float, distance: float, seconds: float | None
+    rng: np.random.Generator, name: str, side: str, direction: float, distance: float, heard: ScenesConfig | None
 ) -> Actor:
     shelf = bank().shelves[name, side]
     begin = Pose(
@@ -109,7 +109,7 @@ def _actor(
     red, green, blue = rng.uniform(0.8, 1.2, 3)
     picture = shelf.pictures[rng.integers(len(shelf.pictures))]
     mirrored = bool(rng.random() < 0.5)
-    cue = None if seconds is None else _cue(rng, list(shelf.recordings.values()), seconds)
+    cue = None if heard is None else _cue(rng, list(shelf.recordings.values()), heard)
     return Actor(name, picture, mirrored, (red, green, blue), begin, end, cue)
 
 
@@ -118,14 +118,14 @@ def _within(centre: float) -> float:
     return min(max(centre, 0.22), 0.78)
 
 
-def _cue(rng: np.random.Generator, recordings: list[list[str]], seconds: float) -> Cue:
-    """Draw a recording and when it plays: throughout (3 of 5 clips), else for some whole seconds in a row."""
+def _cue(rng: np.random.Generator, recordings: list[list[str]], config: ScenesConfig) -> Cue:
+    """Draw a recording and when it plays: throughout, at that rate, else for some whole seconds in a row."""
     files = recordings[rng.integers(len(recordings))]
     order = tuple(files[k] for k in rng.permutation(len(files)))
-    whole = int(seconds)
-    length = int(rng.integers(1, whole)) if whole > 1 and rng.random() > 0.6 else whole
+    whole = int(config.seconds)
+    length = int(rng.integers(1, whole)) if whole > 1 and rng.random() > config.throughout else whole
     start = int(rng.integers(0, whole - length + 1))
-    stop = start + length if start + length < whole else seconds
+    stop = start + length if start + length < whole else config.seconds
     return Cue(order, rng.uniform(0, 8), rng.uniform(0.9, 1.1), rng.uniform(-26, -18), start, stop)
 
 

@@ -82,7 +82,7 @@ class Cmr(Method[Batch, Outputs]):
             terms["matching"] = self.config.matching * (batch.frame_weight * matching(outputs)).sum()
         return terms
 
-    def end(self, stage: Stage, model: nn.Module, clips: Iterable[tuple[Batch, Outputs]]) -> None:
+    def end(self, stage: Stage, model: nn.Module, clips: Iterable[Batch]) -> None:
         """Align the new classifiers with the old, if asked."""
         if self.config.align and stage.index > 0:
             _align(*(model.get_parameter(f"heads.heads.{index}.weight") for index in range(stage.index + 1)))
@@ -91,7 +91,7 @@ class Cmr(Method[Batch, Outputs]):
         """Return the thresholds of the stage that has begun."""
         return {} if self.thresholds is None else {"thresholds": self.thresholds}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], model: nn.Module) -> None:
         """Take the thresholds back, on this rank's device."""
         self.thresholds = state["thresholds"].to(distributed.device()) if state else None
 

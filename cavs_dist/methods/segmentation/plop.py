@@ -62,6 +62,6 @@ class Plop(Method[Batch, Outputs]):
         """Return the thresholds of the stage that has begun."""
         return {} if self.thresholds is None else {"thresholds": self.thresholds}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], model: nn.Module) -> None:
         """Take the thresholds back, on this rank's device."""
         self.thresholds = state["thresholds"].to(distributed.device()) if state else None

@@ -93,3 +93,10 @@ def stage_scores(records: Sequence[Mapping[str, Any]]) -> list[StageScores]:
     """Read the scores back from records."""
     fields = ("classes", "new", "iou", "avsbench_iou", "fscore")
     return [StageScores(saved["stage"], *(tuple(saved[field]) for field in fields)) for saved in records]
+
+
+def validation_score(record: Mapping[str, Any]) -> float:
+    """Return the mean IoU of a stage's own classes."""
+    by_class = dict(zip(record["classes"], record["iou"], strict=True))
+    known = [by_class[name] for name in record["new"] if by_class[name] is not None]
+    return sum(known) / len(known) if known else 0.0

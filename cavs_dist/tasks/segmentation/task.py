@@ -25,10 +25,12 @@ from cavs_dist.models.audio import EMBEDDING
 from cavs_dist.models.heads import HeadInit
 from cavs_dist.outputs.segmentation import Batch, Outputs
 from cavs_dist.tasks.base import LabelRole, ModelRole, Task, evaluating
-from cavs_dist.tasks.segmentation.evaluate import EvaluateConfig, count, record, stage_scores
+from cavs_dist.tasks.segmentation.evaluate import EvaluateConfig, count, record, stage_scores, validation_score
 from cavs_dist.tasks.segmentation.labels import label_table
 from cavs_dist.tasks.segmentation.model import ModelConfig, Segmenter, make_segmenter
 from cavs_dist.track import Track
+
+EXAMPLES = 6
 
 
 class Segmentation(Task[Batch, Outputs]):
@@ -36,8 +38,9 @@ class Segmentation(Task[Batch, Outputs]):
 
     ModelConfig = ModelConfig
     EvaluateConfig = EvaluateConfig
+    collides = True
 
-    def refuse_frames(self, frames: int) -> None:
+    def refuse_data(self, config: DataConfig, frames: int) -> None:
         """Raise InputError where the groups of attention do not divide the frames."""
         refuse_groups(frames, self.model.group)
 
@@ -78,11 +81,9 @@ class Segmentation(Task[Batch, Outputs]):
         summary = summarise(stage_scores(records), self.evaluate_config.absent)
         return {name: value for name, value in summary.items() if name not in ("average", "stages")}
 
-    def validation_score(self, record: Mapping[str, Any]) -> float:
-        """Mean IoU of the stage's own classes."""
-        by_class = dict(zip(record["classes"], record["iou"], strict=True))
-        known = [by_class[name] for name in record["new"] if by_class[name] is not None]
-        return sum(known) / len(known) if known else 0.0
+    def validate(self, model: nn.Module, batches: Iterable[Batch], stage: Stage) -> float:
+        """Return the mean IoU of the stage's own classes. Collective."""
+        return validation_score(self.evaluate(model, batches, stage))
 
     def gains(
         self, model: nn.Module, twin: nn.Module | None, read: Callable[[str], Iterable[Batch]], stage: Stage
@@ -101,6 +102,15 @@ class Segmentation(Task[Batch, Outputs]):
         """Yield the mean of the deepest map after attention over each class's pixels."""
         for label, key, feature in class_features(batch, model(batch).levels[-1]):
             yield stage.seen[label - 1], key, feature
+
+    def examples(self, clips: Sequence[ClipEntry], stage: Stage) -> list[ClipEntry]:
+        """Choose the first clip in which each class seen is heard, spread over the classes."""
+        step = max(1, len(stage.seen) // EXAMPLES)
+        chosen: dict[str, ClipEntry] = {}
+        for name in stage.seen[::step][:EXAMPLES]:
+            found = next((clip for clip in clips if name in clip.meta.classes and clip.key not in chosen), clips[0])
+            chosen[found.key] = found
+        return list(chosen.values())
 
     def save_examples(self, model: nn.Module, batch: Batch, path: Path) -> None:
         """Write keys, frames (bytes), truth and prediction of the batch's clips as a plain .npz."""

@@ -71,6 +71,17 @@ def test_rendered_shards_give_back_the_clips(tmp_path: Path) -> None:
         np.testing.assert_allclose(stored.waveform, total, atol=(1 + len(stored.sources)) / 2**15)
 
 
+def test_another_option_of_what_is_heard_is_another_data_set(tmp_path: Path) -> None:
+    """Clips of one second sound throughout whatever is asked for, and yet the shards do not pass for each other."""
+    short = replace(CONFIG, train=1, val=0, test=0, num_classes=2, seconds=1.0, frames=1)
+    digests = []
+    for throughout in (0.6, 0.6, 1.0):
+        render_scenes(tmp_path, replace(short, throughout=throughout))
+        [index] = read_split(tmp_path, "train")
+        digests.append(index.plan)
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
     for workers in (1, 2):
         render_scenes(tmp_path / str(workers), replace(CONFIG, val=0, test=0, workers=workers))

@@ -18,6 +18,7 @@ BAD = {
     "partner_train": [-0.1, 1.1],
     "partner_test": [-0.1, 1.1],
     "sounds_too": [-0.1, 1.1],
+    "throughout": [-0.1, 1.1, float("nan")],
     "seed": [-1],
     "workers": [0],
     "clips_per_shard": [0],
@@ -61,6 +62,10 @@ def test_num_classes_takes_the_first_of_the_list() -> None:
 def test_presets() -> None:
     assert len(PRESETS["scenes-8"].names) == 8
     assert PRESETS["scenes-30"].names == CLASSES
+    solo = PRESETS["scenes-solo"]
+    assert solo.names == PRESETS["scenes-8"].names and (solo.sounds_too, solo.throughout) == (0.0, 1.0)
+    # A frame a second, and room for the paper's crop of 65,535 samples at 11,025 Hz.
+    assert solo.frames == solo.seconds > 65_535 / 11_025
 
 
 @pytest.mark.parametrize("count", [2, 3, 8, 30])

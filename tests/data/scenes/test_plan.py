@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from cavs_dist.data.scenes.config import CLASSES, ScenesConfig, partner
-from cavs_dist.data.scenes.items import bank
+from cavs_dist.data.scenes.config import CLASSES, PRESETS, ScenesConfig, partner
+from cavs_dist.data.scenes.items import RATE, bank
 from cavs_dist.data.scenes.plan import Scene, plan
+from cavs_dist.data.scenes.sound import heard_in, source
 
 CONFIG = ScenesConfig(size=32)
 
@@ -81,6 +82,33 @@ def test_seed_and_split_are_domains_of_their_own() -> None:
     assert plan(CONFIG, "train", 3) == plan(replace(CONFIG, train=1, workers=9), "train", 3)
     assert plan(CONFIG, "train", 3) != plan(CONFIG, "val", 3)
     assert plan(CONFIG, "train", 3) != plan(replace(CONFIG, seed=1), "train", 3)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.6, 1.0])
+def test_sounds_play_throughout_at_the_rate_asked_for(rate: float) -> None:
+    cues = [actor.cue for scene in scenes(replace(CONFIG, throughout=rate)) for actor in scene.actors if actor.cue]
+    whole = sum((cue.start, cue.stop) == (0, 5.0) for cue in cues) / len(cues)
+    assert whole == pytest.approx(rate, abs=0.0 if rate in (0, 1) else 0.05)
+
+
+def test_how_often_sounds_play_throughout_leaves_all_else_as_it_was() -> None:
+    for index in range(60):
+        some, always = (plan(replace(CONFIG, throughout=rate), "train", index) for rate in (0.6, 1.0))
+        assert some.backdrop == always.backdrop
+        for one, other in zip(some.actors, always.actors, strict=True):
+            assert replace(one, cue=None) == replace(other, cue=None)
+            assert (one.cue is None) == (other.cue is None)
+            if one.cue and other.cue:
+                assert one.cue.files == other.cue.files
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_solo_clip_has_one_source_heard_in_every_second(split: str) -> None:
+    solo = PRESETS["scenes-solo"]
+    for index in range(80):
+        [(name, cue)] = [(actor.name, actor.cue) for actor in plan(solo, split, index).actors if actor.cue is not None]
+        assert name == main(solo, index)
+        assert heard_in(source(cue, round(solo.seconds * RATE)), solo.frames).all()
 
 
 @pytest.mark.parametrize("seconds", [1.0, 1.5, 5.0, 12.3])

@@ -1,6 +1,7 @@
 """A recording on disk, as files or as a video, for the tests of all layouts."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -48,20 +49,22 @@ def write_video() -> Callable[..., Path]:
         rate = 44_100
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(path), "w") as container:
-            if only != "sound":
-                stream = container.add_stream("mpeg4", rate=10)
-                stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+            pictures = container.add_stream("mpeg4", rate=10) if only != "sound" else None
+            sound = container.add_stream("aac", rate=rate, layout="stereo") if only != "pictures" else None
+            if pictures is not None:
+                pictures.width, pictures.height, pictures.pix_fmt = 48, 32, "yuv420p"
                 for number in range(10 * seconds):
                     pixels = np.full((32, 48, 3), 50 * (number // 10 + 1), np.uint8)
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
-                container.mux(stream.encode(None))
-            if only != "pictures":
-                stream = container.add_stream("aac", rate=rate, layout="stereo")
+                    frame = av.VideoFrame.from_ndarray(pixels)
+                    frame.pts, frame.time_base = number, Fraction(1, 10)
+                    container.mux(pictures.encode(frame))
+                container.mux(pictures.encode(None))
+            if sound is not None:
                 tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(seconds * rate) / rate)
                 frame = av.AudioFrame.from_ndarray(np.stack([tone, tone]).astype(np.float32), "fltp", "stereo")
-                frame.sample_rate = rate
-                container.mux(stream.encode(frame))
-                container.mux(stream.encode(None))
+                frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+                container.mux(sound.encode(frame))
+                container.mux(sound.encode(None))
         return path
 
     return write

@@ -27,7 +27,7 @@ def terms(parts: tuple[Any, ...], **switches: Any) -> dict[str, torch.Tensor]:
     method = Cmr(CmrConfig(**switches), segmentation_loss)
     method.begin(stage, nn.Identity(), iter([(batch, teacher)]))
     copy = Cmr(CmrConfig(**switches), segmentation_loss)
-    copy.load_state_dict(method.state_dict())
+    copy.load_state_dict(method.state_dict(), nn.Identity())
     return copy.loss(batch, student, teacher)
 
 

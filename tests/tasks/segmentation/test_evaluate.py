@@ -8,7 +8,7 @@ from torch import nn
 from cavs_dist.curriculum import Stage
 from cavs_dist.metrics.continual import summarise
 from cavs_dist.outputs.segmentation import Batch, Outputs
-from cavs_dist.tasks.segmentation.evaluate import Counts, count, record, stage_scores
+from cavs_dist.tasks.segmentation.evaluate import Counts, count, record, stage_scores, validation_score
 
 STAGE = Stage(1, ("bird",), ("dog", "drum", "bird"))
 CPU = torch.device("cpu")
@@ -83,3 +83,10 @@ def test_records_survive_json() -> None:
     assert scores.classes == ("background", *STAGE.seen) and scores.new == STAGE.new
     assert scores.iou == tuple(there["iou"])
     assert summarise([scores], "skip")["all"] == pytest.approx(sum(v for v in there["iou"] if v is not None) / 3)
+
+
+def test_the_validation_score_is_the_mean_over_new_classes() -> None:
+    record = {"classes": ["background", "a", "b", "c"], "new": ["b", "c"], "iou": [0.9, 0.8, 0.2, 0.4]}
+    assert validation_score(record) == pytest.approx(0.3)
+    assert validation_score(record | {"iou": [0.9, 0.8, None, 0.4]}) == pytest.approx(0.4)
+    assert validation_score(record | {"iou": [0.9, 0.8, None, None]}) == 0.0

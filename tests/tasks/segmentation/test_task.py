@@ -124,13 +124,6 @@ def test_judging(batches: list[Batch]) -> None:
     assert metrics["new"] is None and "stages" not in metrics
 
 
-def test_the_validation_score_is_the_mean_over_new_classes() -> None:
-    record = {"classes": ["background", "a", "b", "c"], "new": ["b", "c"], "iou": [0.9, 0.8, 0.2, 0.4]}
-    assert TASK.validation_score(record) == pytest.approx(0.3)
-    assert TASK.validation_score(record | {"iou": [0.9, 0.8, None, 0.4]}) == pytest.approx(0.4)
-    assert TASK.validation_score(record | {"iou": [0.9, 0.8, None, None]}) == 0.0
-
-
 def test_examples_hold_frames_truth_and_prediction(batches: list[Batch], tmp_path: Path, scenes: Path) -> None:
     model, batch = TASK.make_model("main", STAGES[:1], "random"), batches[0]
     TASK.save_examples(model, batch, tmp_path / "examples.npz")
@@ -143,3 +136,17 @@ def test_examples_hold_frames_truth_and_prediction(batches: list[Batch], tmp_pat
         assert np.array_equal(saved["prediction"], expected)
         red = batch.frames[0, 0] * 0.229 + 0.485
         assert np.abs(saved["frames"][0, 0, ..., 0] - red.numpy() * 255).max() <= 0.51
+
+
+def test_every_class_is_shown_by_a_clip_of_its_own(scenes: Path) -> None:
+    clips = open_split(DataConfig(path=str(scenes)), "test").clips
+    for stage in STAGES:
+        chosen = TASK.examples(clips, stage)
+        assert len({clip.key for clip in chosen}) == len(chosen) == len(stage.seen)
+        assert all(name in clip.meta.classes for name, clip in zip(stage.seen, chosen, strict=True))
+    both, cow = (
+        replace(clips[0], key=str(c), meta=replace(clips[0].meta, classes=c)) for c in (("cow", "bell"), ("cow",))
+    )
+    assert TASK.examples([both, cow], STAGES[0]) == [both, cow]
+    [many] = make_stages([f"class{number}" for number in range(70)] + ["bell"], CurriculumConfig(split="71"))
+    assert 1 <= len(TASK.examples(clips, many)) <= 6
