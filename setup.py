@@ -15,7 +15,7 @@ setup(
         "cavs_dist.slurm": "slurm",
     },
     package_data={
-        "cavs_dist": ["py.typed", "report/*.html", "data/scenes/bank/**/*"],
+        "cavs_dist": ["py.typed", "report/**/*.html", "data/scenes/bank/**/*"],
         "cavs_dist.configs": ["**/*.yaml"],
         "cavs_dist.slurm": ["*.sbatch", "*.md"],
         "cavs_kernels": ["py.typed"],

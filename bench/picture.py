@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from cavs_dist.report.colours import class_colours
-from cavs_dist.report.evaluation import Examples, read_stages
-from cavs_dist.report.overlay import painted
+from cavs_dist.report.segmentation.evaluation import Examples, read_stages
+from cavs_dist.report.segmentation.overlay import painted
 
 SIDE, GAP, LABEL = 96, 4, 92
 INK, PAPER = (40, 40, 45), (255, 255, 255)

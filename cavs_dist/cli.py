@@ -58,11 +58,11 @@ def report_command(
     out: Annotated[Optional[Path], typer.Option(help="folder of report.html and summary.json")] = None,  # noqa: UP045
     seconds: Annotated[Optional[float], typer.Option(help="wall time to state")] = None,  # noqa: UP045
 ) -> None:
-    """Compare runs: a table here, curves, matrices and mask overlays in report.html, numbers in summary.json."""
-    from cavs_dist.report import console_table, write_report
+    """Compare runs: a table here, curves and examples to see and to hear in report.html, numbers in summary.json."""
+    from cavs_dist.report import write_report
 
     folder = out or runs[0]
-    console.print(console_table(write_report(runs, folder, seconds)))
+    console.print(write_report(runs, folder, seconds))
     typer.echo(f"{folder / 'report.html'}\n{folder / 'summary.json'}")
 
 

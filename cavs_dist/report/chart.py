@@ -13,12 +13,16 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Line:
-    """A named line. parts: pieces that are not joined, each a sequence of (x, y). marked: a mark on every point."""
+    """A named line. parts: pieces that are not joined, each a sequence of (x, y).
+
+    marked: a mark on every point. faint: drawn thin, as what others are measured by.
+    """
 
     name: str
     style: Style
     parts: tuple[tuple[Point, ...], ...]
     marked: bool = False
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Stroke:
     style: Style
     path: str
     marks: tuple[Mark, ...]
+    faint: bool
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,12 @@ def draw(
     *,
     whole_x: bool = False,
     dividers: Sequence[tuple[float, str]] = (),
+    value: str = "{:.3f}",
 ) -> Chart:
     """Lay out `lines` over axes that fit them; y starts at 0 unless something lies below.
 
-    whole_x: ticks on x at whole numbers only. dividers: named places on x, such as where stages begin.
+    whole_x: ticks on x at whole numbers only. dividers: named places on x, such as where stages begin. value: how a
+    mark's value is written.
     """
     points = [point for line in lines for part in line.parts for point in part]
     xs, ys = [x for x, _ in points] or [0.0], [y for _, y in points] or [0.0]
@@ -93,8 +100,9 @@ def draw(
 
     def stroke(line: Line) -> Stroke:
         path = "".join("M" + "L".join(f"{across(x)} {up(y)}" for x, y in part) for part in line.parts)
-        marks = [Mark(across(x), up(y), f"{line.name}: {y:.3f}") for part in line.parts for x, y in part if line.marked]
-        return Stroke(line.name, line.style, path, tuple(marks))
+        points = [point for part in line.parts for point in part if line.marked]
+        marks = tuple(Mark(across(x), up(y), f"{line.name}: {value.format(y)}") for x, y in points)
+        return Stroke(line.name, line.style, path, marks, line.faint)
 
     return Chart(
         title,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cavs_dist.errors import InputError
 
 MOST_BYTES = 1 << 29
+MOST_DECIBELS = 200.0  # what `metrics/bss.py` gives at most
 
 
 def read_text(path: Path) -> str:
@@ -84,6 +85,34 @@ class Fields:
             return tuple(None if item is None else float(item) for item in value)
         self.refuse(key, f"a list of {length} numbers from 0 to 1, or null, one a class")
 
+    def levels(self, key: str, length: int) -> tuple[float | None, ...]:
+        """Return a list of `length` numbers from -200 to 200, in dB, or None where the file says null."""
+        value = self._values.get(key)
+        if _is_list(value, lambda item: item is None or _is_level(item)) and len(value) == length:
+            return tuple(None if item is None else float(item) for item in value)
+        self.refuse(key, f"a list of {length} numbers from -200 to 200, or null")
+
+    def level_pair(self, key: str) -> tuple[float, float]:
+        """Return two numbers from -200 to 200, in dB."""
+        value = self._values.get(key)
+        if _is_list(value, _is_level) and len(value) == 2:
+            return float(value[0]), float(value[1])
+        self.refuse(key, "two numbers from -200 to 200")
+
+    def position_pair(self, key: str, length: int) -> tuple[int, int]:
+        """Return two positions in a list of `length`."""
+        value = self._values.get(key)
+        if _is_list(value, lambda item: _is_count(item) and item < length) and len(value) == 2:
+            return value[0], value[1]
+        self.refuse(key, f"two whole numbers from 0 to {length - 1}")
+
+    def objects(self, key: str) -> "list[Fields]":
+        """Return a list of objects."""
+        value = self._values.get(key)
+        if _is_list(value, lambda item: isinstance(item, dict)):
+            return [Fields(item, f"{self._where}: `{key}` {number}") for number, item in enumerate(value)]
+        self.refuse(key, "a list of objects")
+
     def counts(self, key: str, side: int) -> NDArray[np.int64]:
         """Return a [side, side] matrix of whole numbers, 0 or more."""
         value = self._values.get(key)
@@ -103,6 +132,10 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 def _is_share_or_null(value: Any) -> bool:
     return value is None or (_is_number(value) and 0 <= value <= 1)
+
+
+def _is_level(value: Any) -> bool:
+    return not isinstance(value, bool) and _is_number(value) and abs(value) <= MOST_DECIBELS
 
 
 def _is_list(value: Any, right: Callable[[Any], bool]) -> TypeGuard[list[Any]]:

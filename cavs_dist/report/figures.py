@@ -9,22 +9,26 @@ from cavs_dist.report.colours import RUN_STYLES, Style, run_styles
 from cavs_dist.report.read import LossLine, Run
 
 MOST_POINTS = 240
-SCORES = {
-    "all": "All classes seen, with background",
-    "old_fg": "First stage's classes, no background",
-    "new": "Classes of later stages",
-}
 
 
-def score_charts(summaries: Mapping[str, Any]) -> list[Chart]:
-    """Draw each score after every stage, a line for each run; a score that no stage has yet is left out."""
+def score_charts(
+    summaries: Mapping[str, Any],
+    titles: Mapping[str, str],
+    bounds: Mapping[str, Sequence[Line]] | None = None,
+    value: str = "{:.3f}",
+) -> list[Chart]:
+    """Draw each score of `titles` after every stage, a line for each run; a score that no stage has yet is left out.
+
+    bounds: lines to draw behind a score's. value: how a mark's value is written.
+    """
     styles = run_styles(summaries)
     charts = []
-    for score, title in SCORES.items():
+    for score, title in titles.items():
         lines = [_score_line(name, summary, score, styles[name]) for name, summary in summaries.items()]
         known = [line for line in lines if line.parts[0]]
         if known:
-            charts.append(draw(title, "after stage", known, whole_x=True))
+            behind = (bounds or {}).get(score, ())
+            charts.append(draw(title, "after stage", [*known, *behind], whole_x=True, value=value))
     return charts
 
 

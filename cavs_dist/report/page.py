@@ -1,28 +1,33 @@
-"""The page: all that the templates show, gathered from runs and summary, and rendered to one file without a script."""
+"""What the pages of all tasks share: their frame, and what they say of any run."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import jinja2
+from rich.table import Table
 
 from cavs_dist.report.colours import class_colours, run_styles
-from cavs_dist.report.figures import loss_charts, score_charts
-from cavs_dist.report.overlay import ExampleView, example_views
-from cavs_dist.report.read import Run
-from cavs_dist.report.summary import COLUMNS, RESERVED, as_text
-from cavs_dist.report.tables import class_groups, confusion
+from cavs_dist.report.figures import loss_charts
+from cavs_dist.report.read import JudgedRun, Run
 
 VERSIONS = ("cavs_dist", "torch", "deepspeed", "python")
-LOWER_IS_BETTER = ("forgetting",)
+
+
+class Report(NamedTuple):
+    """A page as HTML, the numbers of it for scripts, and a table for the terminal."""
+
+    page: str
+    summary: dict[str, Any]
+    table: Table
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a run kept of its first stage's classes: their mIoU when learned, and after the last stage."""
+    """What a run kept of its first stage's classes: their score when learned, and after the last stage."""
 
     name: str
     first: float
@@ -30,50 +35,69 @@ class Kept:
     stage: int
 
 
-@dataclass(frozen=True)
-class StageExamples:
-    """The clips to look at after one stage, and whether they are shown unasked."""
-
-    stage: int
-    clips: list[ExampleView]
-    open: bool
-
-
-def render(runs: Mapping[str, Run], summary: Mapping[str, Any], out: Path) -> str:
-    """Return the page's HTML; its links are relative to `out`."""
-    folder = Path(__file__).parent
+def template(task: str, score: Callable[[float | None], str]) -> jinja2.Template:
+    """Return the page of a task, in which all is escaped; `score` writes its scores."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": as_text, "percent": lambda share: f"{100 * share:.0f}"}
-    metrics = {name: summary[name] for name in runs}
-    longest = max(runs.values(), key=lambda run: len(run.stages))
-    colours = class_colours(
-        dict.fromkeys(name for run in runs.values() for name in _classes(run) if name != "background")
-    )
-    page: str = environment.get_template("page.html").render(
-        runs=runs,
-        summary=metrics,
-        longest=longest,
-        comparable=len({_classes(run) for run in runs.values() if run.stages}) < 2,
-        facts=_facts(runs, longest, summary[RESERVED]),
-        columns={**COLUMNS, "forgetting": "forgetting"},
-        best=_best(metrics),
-        kept=[kept for name, values in metrics.items() for kept in _kept(name, values["stages"])],
-        colours=colours,
-        styles=run_styles(runs),
-        score_charts=score_charts(metrics),
-        loss_charts=loss_charts(runs),
-        groups={name: class_groups(metrics[name], run.absent) for name, run in runs.items() if run.stages},
-        confusions={name: confusion(run.stages[-1]) for name, run in runs.items() if run.stages},
-        examples=_examples(runs, colours),
-        files={name: _files(run, out) for name, run in runs.items()},
-    )
-    return page
+    environment.filters |= {"score": score, "percent": lambda share: f"{round(100 * share)}"}
+    return environment.get_template(f"{task}/page.html")
+
+
+def shared(runs: Mapping[str, JudgedRun], out: Path) -> dict[str, Any]:
+    """Return what `base.html` shows, but for the facts; links are relative to `out`."""
+    classes = {name: [known for new in run.brought for known in new] for name, run in runs.items()}
+    return {
+        "names": list(runs),
+        "runs": runs,
+        "brought": max((run.brought for run in runs.values()), key=len),
+        "comparable": len({tuple(known) for known in classes.values() if known}) < 2,
+        "colours": class_colours(dict.fromkeys(known for each in classes.values() for known in each)),
+        "styles": run_styles(runs),
+        "loss_charts": loss_charts(runs),
+        "files": {name: _files(run, out) for name, run in runs.items()},
+    }
+
+
+def kept(summaries: Mapping[str, Any], score: str) -> list[Kept]:
+    """Return what each run kept of a score of its first stage's classes; a run that has no such is left out."""
+    found = []
+    for name, summary in summaries.items():
+        stages = summary["stages"]
+        if len(stages) > 1 and (stages[0][score] or 0) > 0 and stages[-1][score] is not None:
+            found.append(Kept(name, stages[0][score], stages[-1][score], stages[-1]["stage"]))
+    return found
+
+
+def best(summaries: Mapping[str, Any], columns: Iterable[str]) -> dict[str, float]:
+    """Return each column's best value, where there is something to compare: of forgetting the lowest."""
+    found = {}
+    for column in columns:
+        values = [summary[column] for summary in summaries.values() if summary[column] is not None]
+        if len(values) > 1:
+            found[column] = min(values) if column == "forgetting" else max(values)
+    return found
+
+
+def agreed(values: Iterable[str]) -> str:
+    """Return what runs say of themselves; several that agree are said once."""
+    return ", ".join(dict.fromkeys(value for value in values if value))
+
+
+def curriculum(brought: Sequence[Sequence[str]]) -> str:
+    """Say how many classes came, and in what stages."""
+    sizes = [len(new) for new in brought]
+    return f"{sum(sizes)} classes in stages of {' + '.join(map(str, sizes))}" if sizes else ""
+
+
+def versions(run: Run) -> str:
+    """Say what made a run."""
+    by_name = {key.split(".")[-1]: value for key, value in run.environment.items()}
+    return ", ".join(f"{name} {by_name[name]}" for name in VERSIONS if name in by_name)
 
 
 def clock(seconds: float) -> str:
@@ -85,70 +109,9 @@ def clock(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _classes(run: Run) -> tuple[str, ...]:
-    return run.stages[-1].scores.classes if run.stages else ()
-
-
-def _facts(runs: Mapping[str, Run], longest: Run, seconds: float | None) -> dict[str, str]:
-    """Return what ran, as label -> words; several runs that agree are said once."""
-
-    def agreed(values: list[str]) -> str:
-        return ", ".join(dict.fromkeys(value for value in values if value))
-
-    sizes = [len(stage.scores.new) for stage in longest.stages]
-    facts = {
-        "Methods" if len(runs) > 1 else "Method": agreed([run.method for run in runs.values()]),
-        "Curriculum": f"{sum(sizes)} classes in stages of {' + '.join(map(str, sizes))}" if sizes else "",
-        "Protocol": agreed([stage.protocol for run in runs.values() for stage in run.stages]),
-        "Test clips, last stage": agreed([str(run.stages[-1].clips) for run in runs.values() if run.stages]),
-        "Data": agreed([run.data for run in runs.values()]),
-        "Seed": agreed([run.seed for run in runs.values()]),
-        "Time": "" if seconds is None else clock(seconds),
-        "Absent classes": agreed(["left out" if run.absent == "skip" else "count 0" for run in runs.values()]),
-        "Versions": agreed([_versions(run) for run in runs.values()]),
-    }
-    return {label: words for label, words in facts.items() if words}
-
-
-def _versions(run: Run) -> str:
-    by_name = {key.split(".")[-1]: value for key, value in run.environment.items()}
-    return ", ".join(f"{name} {by_name[name]}" for name in VERSIONS if name in by_name)
-
-
-def _best(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Return each column's best value, where there is something to compare."""
-    best = {}
-    for column in (*COLUMNS, *LOWER_IS_BETTER):
-        values = [metrics[column] for metrics in summary.values() if metrics[column] is not None]
-        if len(values) > 1:
-            best[column] = min(values) if column in LOWER_IS_BETTER else max(values)
-    return best
-
-
-def _kept(name: str, stages: list[dict[str, Any]]) -> list[Kept]:
-    if len(stages) < 2 or not stages[0]["old_fg"] or stages[-1]["old_fg"] is None:
-        return []
-    return [Kept(name, stages[0]["old_fg"], stages[-1]["old_fg"], stages[-1]["stage"])]
-
-
-def _examples(runs: Mapping[str, Run], colours: Mapping[str, str]) -> list[StageExamples]:
-    """Return each stage's clips, the last stage first; the last three are open."""
-    count = max(len(run.stages) for run in runs.values())
-    return [
-        StageExamples(
-            number,
-            example_views(
-                {name: run.stages[number] for name, run in runs.items() if number < len(run.stages)}, colours
-            ),
-            open=number >= count - 3,
-        )
-        for number in reversed(range(count))
-    ]
-
-
-def _files(run: Run, out: Path) -> dict[str, str]:
+def _files(run: JudgedRun, out: Path) -> dict[str, str]:
     """Return file name -> link, for the files of the run folder that a reader may want."""
     names = ["config.yaml", "environment.json", "metrics.jsonl"]
-    names += [f"stages/{stage.scores.stage}/evaluation.json" for stage in run.stages]
+    names += [f"stages/{stage}/evaluation.json" for stage in range(len(run.brought))]
     folder = Path(os.path.relpath(run.folder.resolve(), out.resolve()))
     return {name: quote((folder / name).as_posix()) for name in names if (run.folder / name).exists()}

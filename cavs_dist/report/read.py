@@ -1,16 +1,17 @@
 """A run folder, read as what it is: files from outside. Every number is checked before anything is made of it."""
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
 from cavs_dist.errors import InputError
-from cavs_dist.metrics.continual import Absent
-from cavs_dist.report.evaluation import StageResult, read_stages
 from cavs_dist.report.fields import Fields, parse_object, read_text
+
+TASKS = ("segmentation", "separation")
 
 
 @dataclass(frozen=True)
@@ -25,43 +26,73 @@ class LossLine:
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder. config: the text of its file. stages: from stage 0, as far as evaluated."""
+    """What a run of any task has. config: the text of its file. settings: that text as a tree whose leaves are text."""
 
     folder: Path
     config: str
+    settings: Mapping[str, Any]
+    task: str
     method: str
     seed: str
     data: str
-    absent: Absent
     environment: Mapping[str, str]
-    stages: tuple[StageResult, ...]
     losses: tuple[LossLine, ...]
 
 
+@dataclass(frozen=True)
+class JudgedRun(Run, ABC):
+    """A run with what it wrote about each evaluated stage, which is of its task."""
+
+    @property
+    @abstractmethod
+    def brought(self) -> tuple[tuple[str, ...], ...]:
+        """The classes that each stage brought, from stage 0, as far as evaluated."""
+
+
 def read_run(folder: Path) -> Run:
-    """Read a run folder, finished or not. Raises InputError if it is none, or holds a file that no run wrote."""
-    if not (folder / "config.yaml").is_file():
+    """Read what is of no task. Raises InputError if the folder is no run's, or holds a file that no run wrote."""
+    path = folder / "config.yaml"
+    if not path.is_file():
         raise InputError(f"{folder} is no run folder: it has no config.yaml; give the `out` of a `cavs-dist train`")
-    config = read_text(folder / "config.yaml")
-    settings = _settings(config, folder / "config.yaml")
-    absent = settings.get("evaluate.absent", "skip")
-    if absent not in get_args(Absent):
-        raise InputError(f"{folder / 'config.yaml'}: `evaluate.absent` is {absent}, expected skip or zero")
+    config = read_text(path)
+    settings = _settings(config, path)
+    task = setting(settings, "task.name", "segmentation")
+    if task not in TASKS:
+        raise InputError(f"{path}: `task.name` is {task}, expected {' or '.join(TASKS)}")
     return Run(
         folder=folder,
         config=config,
-        method=settings.get("method.name", folder.resolve().name),
-        seed=settings.get("seed", ""),
-        data=settings.get("data.path", ""),
-        absent="zero" if absent == "zero" else "skip",
+        settings=settings,
+        task=task,
+        method=setting(settings, "method.name", folder.resolve().name),
+        seed=setting(settings, "seed", ""),
+        data=setting(settings, "data.path", ""),
         environment=_environment(folder / "environment.json"),
-        stages=read_stages(folder / "stages"),
         losses=_losses(folder / "metrics.jsonl"),
     )
 
 
-def _settings(text: str, path: Path) -> dict[str, str]:
-    """Return `section.key` -> the text that stands there, for the top level and one below it."""
+def only_task(runs: Sequence[Run]) -> str:
+    """Return the task of all runs. Raises InputError if there are several: their numbers have nothing in common."""
+    first = runs[0]
+    for run in runs:
+        if run.task != first.task:
+            raise InputError(
+                f"{first.folder} is a run of {first.task} and {run.folder} one of {run.task}: "
+                "make a report of each task's runs"
+            )
+    return first.task
+
+
+def setting(settings: Mapping[str, Any], key: str, default: str) -> str:
+    """Return the text at `section.key`, `default` where there is none."""
+    value: Any = settings
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else default
+
+
+def _settings(text: str, path: Path) -> dict[str, Any]:
     try:
         # BaseLoader makes texts, lists and mappings only: nothing is guessed, nothing is built.
         tree = yaml.load(text, Loader=yaml.BaseLoader)
@@ -69,9 +100,7 @@ def _settings(text: str, path: Path) -> dict[str, str]:
         raise InputError(f"{path} is not valid YAML: it is cut off or was edited ({error})") from error
     if not isinstance(tree, dict):
         raise InputError(f"{path} holds no sections: it is no config of a run")
-    sections = {name: section for name, section in tree.items() if isinstance(section, dict)}
-    pairs = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
-    return {str(key): value for key, value in (tree | pairs).items() if isinstance(value, str)}
+    return tree
 
 
 def _environment(path: Path) -> dict[str, str]:

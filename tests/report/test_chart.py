@@ -53,3 +53,10 @@ def test_thinning_averages_neighbours() -> None:
     assert thin(points, 5) == tuple((x + 0.5, 2 * x + 1.0) for x in range(0, 10, 2))
     assert thin(points, 20) == tuple(points)
     assert thin([], 5) == ()
+
+
+def test_a_faint_line_stays_faint_and_values_are_written_as_asked() -> None:
+    lines = [Line("cmr", STYLE, (((0, 0.5),),), marked=True), Line("floor", STYLE, (((0, 0.1),),), faint=True)]
+    chart = draw("SDR", "stage", lines, value="{:.2f} dB")
+    assert [stroke.faint for stroke in chart.strokes] == [False, True]
+    assert chart.strokes[0].marks[0].label == "cmr: 0.50 dB"

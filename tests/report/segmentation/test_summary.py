@@ -6,27 +6,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cavs_dist.errors import InputError
 from cavs_dist.report.read import read_run
-from cavs_dist.report.summary import console_table, make_summary, named_runs
+from cavs_dist.report.segmentation.evaluation import judged
+from cavs_dist.report.segmentation.summary import console_table, make_summary
 
 MakeRun = Callable[..., Path]
 
 
-def test_runs_are_named_by_method_and_by_folder_where_that_is_not_enough(make_run: MakeRun) -> None:
-    runs = [
-        read_run(make_run("a", method="cmr")),
-        read_run(make_run("b", method="cmr")),
-        read_run(make_run("c", method="mib")),
-        read_run(make_run("d", method="seconds")),
-    ]
-    assert list(named_runs(runs)) == ["a", "b", "mib", "d"]
-    with pytest.raises(InputError, match="twice"):
-        named_runs([runs[0], runs[0]])
-
-
 def test_the_summary_has_the_last_stage_on_top_and_every_stage_below(make_run: MakeRun) -> None:
-    summary = make_summary({"cmr": read_run(make_run())}, 12.0)
+    summary = make_summary({"cmr": judged(read_run(make_run()))}, 12.0)
     assert json.loads(json.dumps(summary)) == summary
     metrics = summary["cmr"]
     # After stage 0 dog and drum have 0.5; after stage 1 they have 0.25 and bird has 0.65.
@@ -39,7 +27,7 @@ def test_the_summary_has_the_last_stage_on_top_and_every_stage_below(make_run: M
 
 
 def test_a_run_without_stages_has_the_same_keys_and_no_numbers(make_run: MakeRun) -> None:
-    runs = {"cmr": read_run(make_run("a")), "mib": read_run(make_run("b", stages=0))}
+    runs = {"cmr": judged(read_run(make_run("a"))), "mib": judged(read_run(make_run("b", stages=0)))}
     summary = make_summary(runs, None)
     assert summary["mib"].keys() == summary["cmr"].keys()
     assert summary["mib"]["average"].keys() == summary["cmr"]["average"].keys()
@@ -47,7 +35,7 @@ def test_a_run_without_stages_has_the_same_keys_and_no_numbers(make_run: MakeRun
 
 
 def test_the_terminal_shows_what_every_method_knew_after_every_stage(make_run: MakeRun) -> None:
-    runs = {"cmr": read_run(make_run("a")), "mib": read_run(make_run("b", stages=0))}
+    runs = {"cmr": judged(read_run(make_run("a"))), "mib": judged(read_run(make_run("b", stages=0)))}
     file = io.StringIO()
     Console(width=120, file=file).print(console_table(make_summary(runs, 3.0)))
     text = file.getvalue()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cavs_dist.errors import InputError
-from cavs_dist.report.evaluation import read_stages
+from cavs_dist.report.read import read_run
+from cavs_dist.report.segmentation.evaluation import judged, read_stages
 
 MakeRun = Callable[..., Path]
 
@@ -78,3 +79,12 @@ def test_damaged_or_foreign_examples_are_refused(make_run: MakeRun) -> None:
     path.write_bytes(b"PK not a zip")
     with pytest.raises(InputError, match="damaged"):
         read_stages(run / "stages")
+
+
+def test_a_run_says_how_absent_classes_count(make_run: MakeRun) -> None:
+    folder = make_run()
+    run = judged(read_run(folder))
+    assert (run.absent, run.brought) == ("skip", (("dog", "drum"), ("bird",)))
+    (folder / "config.yaml").write_text("evaluate: {absent: maybe}")
+    with pytest.raises(InputError, match="absent"):
+        judged(read_run(folder))

@@ -1,21 +1,19 @@
 """What a run wrote about each evaluated stage: its scores, its confusion, and a few clips to look at."""
 
-import itertools
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cavs_dist.data.clip import IGNORED
 from cavs_dist.errors import InputError
-from cavs_dist.metrics.continual import StageScores
-from cavs_dist.report.fields import Fields, parse_object, read_text
-
-FORMAT = 1
-MOST_EXAMPLE_BYTES = 1 << 30
+from cavs_dist.metrics.continual import Absent, StageScores
+from cavs_dist.report.archive import read_arrays
+from cavs_dist.report.fields import Fields
+from cavs_dist.report.read import JudgedRun, Run, setting
+from cavs_dist.report.stages import read_each
 
 
 @dataclass(frozen=True)
@@ -41,30 +39,46 @@ class StageResult:
     clips: int
     examples: Examples | None
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes seen, after background."""
+        return self.scores.classes
+
+    @property
+    def new(self) -> tuple[str, ...]:
+        """The classes that the stage brought."""
+        return self.scores.new
+
+
+@dataclass(frozen=True)
+class SegmentationRun(JudgedRun):
+    """A run of segmentation. absent: what a class counts that is in neither truth nor prediction."""
+
+    absent: Absent
+    stages: tuple[StageResult, ...]
+
+    @property
+    def brought(self) -> tuple[tuple[str, ...], ...]:
+        """The classes that each stage brought."""
+        return tuple(stage.new for stage in self.stages)
+
+
+def judged(run: Run) -> SegmentationRun:
+    """Read what a run wrote about its stages. Raises InputError for anything a run does not write."""
+    absent = setting(run.settings, "evaluate.absent", "skip")
+    if absent not in get_args(Absent):
+        raise InputError(f"{run.folder / 'config.yaml'}: `evaluate.absent` is {absent}, expected skip or zero")
+    stages = read_stages(run.folder / "stages")
+    return SegmentationRun(**vars(run), absent="zero" if absent == "zero" else "skip", stages=stages)
+
 
 def read_stages(folder: Path) -> tuple[StageResult, ...]:
-    """Read `stages/<s>/` for s = 0, 1, ... as far as evaluated. Raises InputError for anything a run does not write."""
-    indices = sorted(int(path.parent.name) for path in folder.glob("*/evaluation.json") if path.parent.name.isdecimal())
-    if indices != list(range(len(indices))):
-        raise InputError(f"{folder} has evaluations of stages {indices}: one is missing; evaluate the run again")
-    stages = tuple(_stage(folder / str(index), index) for index in indices)
-    for before, after in itertools.pairwise(stages):
-        if after.scores.classes != before.scores.classes + after.scores.new:
-            raise InputError(
-                f"{folder}: the classes of stage {after.scores.stage} are not those of the stage before it and its new "
-                "ones; the files belong to different runs"
-            )
-    return stages
+    """Read `<s>/` for s = 0, 1, ... as far as evaluated. Raises InputError for anything a run does not write."""
+    return read_each(folder, _stage)
 
 
-def _stage(folder: Path, index: int) -> StageResult:
-    path = folder / "evaluation.json"
-    fields = Fields(parse_object(read_text(path), str(path)), str(path))
-    if fields.integer("format") != FORMAT:
-        fields.refuse("format", f"{FORMAT}; a newer cavs_dist reads newer files")
-    if fields.integer("stage") != index:
-        fields.refuse("stage", f"{index}, like its folder")
-    classes, new = fields.names("classes"), fields.names("new")
+def _stage(folder: Path, fields: Fields) -> StageResult:
+    classes, new, index = fields.names("classes"), fields.names("new"), fields.integer("stage")
     if classes[:1] != ("background",):
         fields.refuse("classes", "a list that begins with background")
     if not new or classes[-len(new) :] != new or (index == 0 and len(classes) != 1 + len(new)):
@@ -90,7 +104,7 @@ def _stage(folder: Path, index: int) -> StageResult:
 def _examples(path: Path, num_labels: int) -> Examples | None:
     if not path.exists():
         return None
-    keys, frames, truth, prediction = _arrays(path)
+    keys, frames, truth, prediction = read_arrays(path, ("keys", "frames", "truth", "prediction")).values()
     shape = frames.shape[:-1]
     masks_right = all(mask.dtype == np.uint8 and mask.shape == shape for mask in (truth, prediction))
     frames_right = frames.dtype == np.uint8 and frames.ndim == 5 and frames.shape[-1] == 3 and frames.size > 0
@@ -100,16 +114,3 @@ def _examples(path: Path, num_labels: int) -> Examples | None:
         if mask[mask != IGNORED].max(initial=0) >= num_labels:
             raise InputError(f"{path}: `{name}` holds a label that is none of the stage's {num_labels} classes")
     return Examples(tuple(keys.tolist()), frames, truth, prediction)
-
-
-def _arrays(path: Path) -> list[NDArray[Any]]:
-    """Return the arrays of a clip file. A damaged archive fails in many ways, and all of them mean the same."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MOST_EXAMPLE_BYTES:
-            raise ValueError(f"it unpacks to more than {MOST_EXAMPLE_BYTES >> 30} GiB")
-        with np.load(path, allow_pickle=False) as arrays:
-            return [arrays[name] for name in ("keys", "frames", "truth", "prediction")]
-    except Exception as error:
-        raise InputError(f"{path} is damaged or was not written by a run ({error})") from error

@@ -1,34 +1,20 @@
 """The numbers of a report: one dictionary for files, one table for the terminal."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
-from cavs_dist.errors import InputError
 from cavs_dist.metrics.continual import summarise
-from cavs_dist.report.read import Run
+from cavs_dist.report.names import RESERVED
+from cavs_dist.report.segmentation.evaluation import SegmentationRun
 
 METRICS = ("all", "old", "old_fg", "new", "harmonic", "previous", "forgetting", "avsbench_iou", "fscore")
 COLUMNS = {"all": "all", "old": "old", "old_fg": "old, no bg", "new": "new", "harmonic": "harmonic"}
 CONSOLE_COLUMNS = {**COLUMNS, "old_fg": "old fg", "forgetting": "forgetting"}
-RESERVED = "seconds"
 
 
-def named_runs(runs: Sequence[Run]) -> dict[str, Run]:
-    """Name each run by its method; runs of the same method by their folders."""
-    folders = [run.folder.resolve() for run in runs]
-    if len(set(folders)) < len(folders):
-        raise InputError("the same run folder was given twice; name every run once")
-    names = [run.method for run in runs]
-    for fallback in ([folder.name for folder in folders], [str(folder) for folder in folders]):
-        uses = Counter([RESERVED, *names])
-        names = [name if uses[name] == 1 else other for name, other in zip(names, fallback, strict=True)]
-    return dict(zip(names, runs, strict=True))
-
-
-def make_summary(runs: Mapping[str, Run], seconds: float | None) -> dict[str, Any]:
+def make_summary(runs: Mapping[str, SegmentationRun], seconds: float | None) -> dict[str, Any]:
     """Return each run's metrics after its last stage, their `average` over stages and its `stages`; and `seconds`."""
     return {**{name: _metrics(run) for name, run in runs.items()}, RESERVED: seconds}
 
@@ -57,7 +43,7 @@ def as_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _metrics(run: Run) -> dict[str, Any]:
+def _metrics(run: SegmentationRun) -> dict[str, Any]:
     if run.stages:
         return summarise([stage.scores for stage in run.stages], run.absent)
     return {**dict.fromkeys(METRICS), "average": dict.fromkeys(METRICS), "stages": []}

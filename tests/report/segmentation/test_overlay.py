@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cavs_dist.report.overlay import example_views, painted
 from cavs_dist.report.read import read_run
+from cavs_dist.report.segmentation.evaluation import judged
+from cavs_dist.report.segmentation.overlay import example_views, painted
 
 MakeRun = Callable[..., Path]
 COLOURS = {"dog": "#ff0000", "drum": "#00ff00", "bird": "#0000ff"}
@@ -32,7 +33,7 @@ def test_a_mask_is_clear_on_background_coloured_inside_and_hatched_where_ignored
 
 
 def test_truth_and_each_prediction_lie_over_the_same_frames(make_run: MakeRun) -> None:
-    stage = read_run(make_run()).stages[0]
+    stage = judged(read_run(make_run())).stages[0]
     assert stage.examples is not None
     nothing = replace(stage, examples=replace(stage.examples, prediction=np.zeros((2, 3, 8, 8), np.uint8)))
     clips = example_views({"cmr": stage, "mib": nothing}, COLOURS)
@@ -49,7 +50,7 @@ def test_truth_and_each_prediction_lie_over_the_same_frames(make_run: MakeRun) -
 
 
 def test_a_long_clip_shows_five_frames_and_a_run_without_examples_no_row(make_run: MakeRun) -> None:
-    stage = read_run(make_run()).stages[0]
+    stage = judged(read_run(make_run())).stages[0]
     assert stage.examples is not None
     long = {name: np.repeat(getattr(stage.examples, name), 4, axis=1) for name in ("frames", "truth", "prediction")}
     view = example_views(

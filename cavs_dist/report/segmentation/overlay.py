@@ -1,7 +1,5 @@
 """Filmstrips of clips and of the masks over them, as images inside the page."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from cavs_dist.data.clip import IGNORED
-from cavs_dist.report.evaluation import Examples, StageResult
+from cavs_dist.report.embed import picture
+from cavs_dist.report.segmentation.evaluation import Examples, StageResult
 
 MOST_CLIPS = 8
 MOST_FRAMES = 5
@@ -65,7 +64,9 @@ def _view(key: str, stages: Mapping[str, StageResult], colours: Mapping[str, str
     for name, stage in having.items():
         prediction = _examples(stage).prediction[_examples(stage).keys.index(key)]
         rows.append(_row(name, prediction, stage.scores.classes, colours))
-    return ExampleView(key, _uri(frames, "JPEG"), tuple(rows), len(shown), frames.shape[1], frames.shape[0])
+    return ExampleView(
+        key, picture(Image.fromarray(frames), "JPEG"), tuple(rows), len(shown), frames.shape[1], frames.shape[0]
+    )
 
 
 def _row(label: str, masks: Strip, classes: Sequence[str], colours: Mapping[str, str]) -> Row:
@@ -76,7 +77,7 @@ def _row(label: str, masks: Strip, classes: Sequence[str], colours: Mapping[str,
     for number in labels:
         table[number] = ImageColor.getrgb(colours[classes[number]])
     strip = np.hstack([painted(_resized(mask, Image.Resampling.NEAREST), table) for mask in shown])
-    return Row(label, _uri(strip, "PNG"), tuple(classes[number] for number in labels))
+    return Row(label, picture(Image.fromarray(strip), "PNG"), tuple(classes[number] for number in labels))
 
 
 def painted(mask: Strip, table: Strip) -> Strip:
@@ -104,13 +105,7 @@ def _some(frames: Strip) -> Strip:
     return np.stack([frames[int(place)] for place in places])
 
 
-def _resized(picture: Strip, how: Image.Resampling) -> Strip:
-    height, width = picture.shape[:2]
+def _resized(image: Strip, how: Image.Resampling) -> Strip:
+    height, width = image.shape[:2]
     size = (max(1, round(width * FRAME_HEIGHT / height)), FRAME_HEIGHT)
-    return np.asarray(Image.fromarray(picture).resize(size, how))
-
-
-def _uri(picture: Strip, kind: str) -> str:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, kind, optimize=True, quality=85)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return np.asarray(Image.fromarray(image).resize(size, how))

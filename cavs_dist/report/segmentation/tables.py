@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cavs_dist.metrics.continual import Absent
-from cavs_dist.report.evaluation import StageResult
+from cavs_dist.report.segmentation.evaluation import StageResult
 
 MOST_CONFUSED = 6
 
