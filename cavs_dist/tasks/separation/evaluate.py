@@ -73,11 +73,13 @@ def _score(model: Any, batch: Batch) -> Scores:
     estimates = model.estimates(batch, outputs.masks)
     best = model.estimates(batch, ratio_masks(outputs.sources, outputs.mixture))
     mixture = references.sum(dim=1, keepdim=True).expand_as(references)
-    found, floor, ceiling = (bss_eval(references, signals) for signals in (estimates, mixture, best))
+    # In one call, which takes little longer for three than for one.
+    every = bss_eval(references.repeat(3, 1, 1), torch.cat((estimates, mixture, best)))
+    (sdr, floor, ceiling), (sir, *_), (sar, *_), (flagged, *_), _ = (part.chunk(3) for part in every)
     return Scores(
         names=torch.cat((batch.videos.view(-1, 2), batch.classes.view(-1, 2)), dim=1),
-        values=torch.stack((found.sdr, found.sir, found.sar, floor.sdr, ceiling.sdr), dim=1),
-        flagged=found.flagged,
+        values=torch.stack((sdr, sir, sar, floor, ceiling), dim=1),
+        flagged=flagged,
         silent=(estimates == 0).all(dim=2),
         void=(references == 0).all(dim=2).any(dim=1),
     )
