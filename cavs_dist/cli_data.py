@@ -23,7 +23,7 @@ STANDARD_SECONDS = 120.0
 
 @app.command("scenes")
 def scenes(out: Out, overrides: Overrides = None) -> None:
-    """Render the embedded benchmark; `preset=scenes-8` (the default) or `scenes-30`, and any option over it."""
+    """Render the embedded benchmark; `preset=scenes-8` (the default), `scenes-solo`, `scenes-30`, options over it."""
     from cavs_dist.config import parse_override, structure
     from cavs_dist.data.scenes import PRESETS, render_scenes
 

@@ -137,10 +137,11 @@ class Trainer:
                 write_json(self.folder.product(stage.index, f"{role}.json"), {"updates": fit.updates})
                 write_weights(product, model)
                 self.checkpoints.clear()
-        distributed.barrier()
+        taken_over = role == "main" and not self.folder.product(stage.index, "end.pt").exists()
+        distributed.barrier()  # until every rank has seen the same
         load_weights(product, model)
-        if role == "main" and not self.folder.product(stage.index, "end.pt").exists():
-            self.end(role, stage, model, method)  # of a stage that was taken over
+        if taken_over:
+            self.end(role, stage, model, method)
 
     def end(self, role: ModelRole, stage: Stage, model: nn.Module, method: Method) -> None:
         """Let the method close the stage; what the main model's computed goes with the stage."""

@@ -34,7 +34,7 @@ def test_scenes_are_rendered_by_preset_and_options(call: Call, tmp_path: Path) -
     assert call("scenes", tmp_path / "scenes", *options, "workers=1")[0] == 0
     assert len(read_split(tmp_path / "scenes", "train")[0].clips) == 2
     for wrong, message in (
-        ("preset=scenes-9", "expected one of scenes-8, scenes-30"),
+        ("preset=scenes-9", "expected one of scenes-8, scenes-solo, scenes-30"),
         ("trian=1", "did you mean train?"),
     ):
         code, _, err = call("scenes", tmp_path / "other", wrong)

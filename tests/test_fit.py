@@ -107,7 +107,7 @@ def test_the_best_weights_on_validation_are_kept(tiny: str, tmp_path: Path) -> N
         stage = setting.stages[0]
         batches = setting.clip_by_clip(setting.validation_of(stage).clips, stage, "val", "validating")
         model = setting.kept_model("main", stage)
-        scores[keep] = setting.task.validation_score(setting.task.evaluate(model, batches, stage))
+        scores[keep] = setting.task.validate(model, batches, stage)
         seen[keep] = losses(tmp_path / keep)
     assert seen["best"] == seen["last"]  # looking at validation clips changes nothing of the training
     assert scores["best"] >= scores["last"]

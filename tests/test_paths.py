@@ -20,5 +20,5 @@ def test_a_config_is_a_path_or_a_shipped_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["segmentation/crm", "segmentation", "/nowhere.yaml", ""])
 def test_any_other_name_is_answered_with_those_there_are(name: str) -> None:
-    with pytest.raises(InputError, match=r"no config .*base, .*segmentation/cmr, segmentation/fine_tune"):
+    with pytest.raises(InputError, match=r"no config .*base, .*segmentation/cmr, segmentation/ewc, segmentation/ewf"):
         find_config(name)
