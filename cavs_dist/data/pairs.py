@@ -1,4 +1,4 @@
-"""Who is mixed with whom, and how often memory is heard, in "Continual Audio-Visual Sound Separation" (2411.02860)."""
+"""Who is mixed with whom in the tests of "Continual Audio-Visual Sound Separation" (arXiv 2411.02860)."""
 
 from random import Random
 
@@ -10,8 +10,3 @@ def paper_pairs(count: int) -> list[tuple[int, int]]:
     numbered in the order of the classes, those of earlier stages first.
     """
     return [(video, Random(video).randint(0, count - 1)) for video in range(count)]
-
-
-def memory_share(new: int, kept: int, repeats: int = 20) -> float:
-    """Return the share of memory in an epoch of `new` videos and `kept` ones that each come `repeats` times."""
-    return repeats * kept / (new + repeats * kept)

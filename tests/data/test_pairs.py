@@ -1,8 +1,10 @@
 import random
+from functools import partial
 
 import pytest
 
-from cavs_dist.data.pairs import memory_share, paper_pairs
+from cavs_dist.data.pairs import paper_pairs
+from cavs_dist.data.rehearse import Plan
 from cavs_dist.data.sources.music import CLASSES
 
 STAGES = ((1, 33, 199, 207), (2, 45, 240, 249), (3, 60, 196, 204))
@@ -31,6 +33,8 @@ def test_pairs_are_those_of_the_global_generator_and_leave_it_alone() -> None:
 @pytest.mark.parametrize(("stage", "percent", "fewest", "most"), STAGES)
 def test_shares_of_memory_tell_the_sizes_of_stages(stage: int, percent: int, fewest: int, most: int) -> None:
     """One video a class, five classes a stage: the paper's rounded shares leave these numbers of new videos."""
-    fitting = [new for new in range(1, 841) if round(100 * memory_share(new, 5 * stage)) == percent]
+    exemplars = {name: (number,) for number, name in enumerate(CLASSES[: 5 * stage])}
+    plan = partial(Plan, 0, stage, batch=32, window=1, tail="drop", mode="concat", exemplars=exemplars, repeat=20)
+    fitting = [new for new in range(1, 841) if round(100 * plan((new,)).memory_share) == percent]
     assert fitting == list(range(fewest, most + 1))
     assert not fewest <= 840 // 4 <= most  # the 840 videos are not spread evenly over the stages

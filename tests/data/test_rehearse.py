@@ -4,7 +4,6 @@ from dataclasses import replace
 import pytest
 
 from cavs_dist.data.order import Slot, share_of_rank
-from cavs_dist.data.pairs import memory_share
 from cavs_dist.data.rehearse import Plan, Rehearsal, draw
 
 EXEMPLARS = {"dog": (0, 1, 2), "bird": (3,), "whale": (), "train": (1, 4)}
@@ -110,7 +109,7 @@ def test_the_share_of_memory_is_that_of_the_slots() -> None:
         slots = epoch(plan, 0)
         assert plan.memory_share == pytest.approx(sum(slot.from_memory for slot in slots) / len(slots))
     paper = replace(CONCAT, extra={}, repeat=20, exemplars={"dog": (0,), "bird": (1,)})
-    assert paper.memory_share == pytest.approx(memory_share(new=15, kept=2))
+    assert paper.memory_share == pytest.approx(20 * 2 / (15 + 20 * 2))
     assert replace(CONCAT, exemplars={}).memory_share == replace(PLAN, memory_slots=0).memory_share == 0
 
 
