@@ -165,7 +165,7 @@ class Fit:
         if self.online is None:
             return {}
         counts, pairs = self.online.in_force(update), self.online.pairs_in_force(update)
-        return rehearsal_scalars(counts, self.clips.plan.exemplars, pairs)
+        return rehearsal_scalars(counts, self.clips.plan.exemplars, pairs, self.clips.plan.repeat)
 
     def _keep_best(self, done: int) -> None:
         if self.run.train.keep == "last" or done % self.clips.plan.epoch_length:

@@ -111,7 +111,8 @@ class Trainer:
             else:
                 self.method.begin(stage, model, self.taught(stage))
             pairs = counter.by_pair()
-            told = rehearsal_scalars(by_old_class(pairs), self.setting.memory_before(stage).classes, pairs)
+            kept = self.setting.memory_before(stage).classes
+            told = rehearsal_scalars(by_old_class(pairs), kept, pairs, rehearse.repeat)
             self.tell({"event": "begin", "update": self.updates_made(), "stage": stage.index, **told})
             write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
         state = read_state(product)

@@ -56,13 +56,13 @@ def by_old_class(pairs: Pairs) -> dict[str, int]:
 
 
 def rehearsal_scalars(
-    counts: Mapping[str, float], exemplars: Mapping[str, Sequence[object]], pairs: Pairs
+    counts: Mapping[str, float], exemplars: Mapping[str, Sequence[object]], pairs: Pairs, repeat: int = 1
 ) -> dict[str, float]:
-    """Name N_a, the rehearsal weights |M_a| + N_a and the most frequent pairs for the track."""
+    """Name N_a, the rehearsal weights repeat |M_a| + N_a and the most frequent pairs for the track."""
     known = {name: counts.get(name, 0) for name, kept in exemplars.items() if kept}
     most = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_PAIRS]
     return {
         **{f"rehearse/N/{name}": count for name, count in known.items()},
-        **{f"rehearse/weight/{name}": len(exemplars[name]) + count for name, count in known.items()},
+        **{f"rehearse/weight/{name}": repeat * len(exemplars[name]) + count for name, count in known.items()},
         **{f"collisions/{old} -> {new}": count for (old, new), count in most},
     }

@@ -1,7 +1,7 @@
 import torch
 
 from cavs_dist.curriculum import Stage
-from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class
+from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, rehearsal_scalars
 from cavs_dist.outputs.segmentation import Batch, Outputs
 
 STAGE = Stage(1, new=("bird", "train"), seen=("dog", "drum", "bird", "train"))
@@ -56,3 +56,8 @@ def test_the_threshold_is_the_stage_s_own() -> None:
 def test_no_collision_no_class() -> None:
     assert by_old_class({}) == {}
     assert CollisionCounter(STAGE, 0.7, torch.device("cpu")).by_pair() == {}
+
+
+def test_the_track_tells_the_weights_that_draws_go_by() -> None:
+    told = rehearsal_scalars({"dog": 3}, {"dog": (0, 1), "bird": ()}, {("dog", "train"): 3}, repeat=20)
+    assert told == {"rehearse/N/dog": 3, "rehearse/weight/dog": 43, "collisions/dog -> train": 3}
