@@ -82,8 +82,8 @@ class Fit:
         """Yield the updates that are left, with progress, counting the time spent waiting for them."""
         micro = self.run.engine.micro_batch or self.run.optim.batch
         rank, world = distributed.rank(), distributed.world_size()
-        counts = None if self.online is None else self.online.in_force
-        updates = training_updates(self.clips, first, self.updates, rank, world, micro, counts)
+        weights = None if self.online is None else self.online.weights_in_force
+        updates = training_updates(self.clips, first, self.updates, rank, world, micro, weights)
         what = f"stage {self.stage.index}, {self.role}"
         return progress(self._timed(updates), what, self.updates, done=first, quiet=not distributed.is_first())
 
@@ -164,8 +164,8 @@ class Fit:
         """Return by what counts the update's exemplars were drawn, where they are counted online."""
         if self.online is None:
             return {}
-        counts, pairs = self.online.in_force(update), self.online.pairs_in_force(update)
-        return rehearsal_scalars(counts, self.clips.plan.exemplars, pairs, self.clips.plan.repeat)
+        weights, pairs = self.online.weights_in_force(update), self.online.pairs_in_force(update)
+        return rehearsal_scalars(self.online.in_force(update), weights, pairs)
 
     def _keep_best(self, done: int) -> None:
         if self.run.train.keep == "last" or done % self.clips.plan.epoch_length:

@@ -158,7 +158,7 @@ class Setting:
         if not plan.memory_slots or config.weight != "collision" or config.count != "online":
             return None
         beta = 0.5 ** (1 / (config.half_life * plan.epoch_length))
-        return OnlineCounts(stage, config.threshold, beta, config.every, config.lag)
+        return OnlineCounts(stage, plan.weights, config.threshold, beta, config.every, config.lag)
 
     @property
     def micro_batch(self) -> int:

@@ -15,6 +15,7 @@ from cavs_dist import distributed
 from cavs_dist.checkpoint import Checkpoints
 from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage
+from cavs_dist.data.rehearse import rehearsal_weights
 from cavs_dist.engine import start_world
 from cavs_dist.errors import Interrupted
 from cavs_dist.files import writing
@@ -112,7 +113,8 @@ class Trainer:
                 self.method.begin(stage, model, self.taught(stage))
             pairs = counter.by_pair()
             kept = self.setting.memory_before(stage).classes
-            told = rehearsal_scalars(by_old_class(pairs), kept, pairs, rehearse.repeat)
+            weights = rehearsal_weights(kept, by_old_class(pairs), rehearse.repeat)
+            told = rehearsal_scalars(by_old_class(pairs), weights, pairs)
             self.tell({"event": "begin", "update": self.updates_made(), "stage": stage.index, **told})
             write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
         state = read_state(product)

@@ -71,7 +71,7 @@ def test_the_plan_numbers_exemplars_by_their_places(tiny: str) -> None:
     memory = ExemplarMemory({"bell": (Exemplar("b", 0.0, 0), Exemplar("a", 0.0, 0)), "cow": (Exemplar("b", 0.0, 0),)})
     plan = setting.plan(stage, setting.clips_of(stage), memory, {"cow": 3})
     assert plan.exemplars == {"bell": (1, 0), "cow": (1,)}
-    assert plan.weights(plan.extra) == {"bell": 2, "cow": 4}
+    assert plan.weights == {"bell": 2, "cow": 4}
     assert plan.memory_slots == 2
     assert setting.plan(stage, setting.clips_of(stage), ExemplarMemory(), {}).memory_slots == 0
 

@@ -9,8 +9,8 @@ from cavs_dist.data.pairing import Pairing, Partners
 from cavs_dist.randomness import generator
 
 Rehearse = Literal["ratio", "concat"]
-# Update of the stage -> N_a, the collisions with each old class that are in force when its exemplars are drawn.
-Counts = Callable[[int], Mapping[str, float]]
+# Update of the stage -> the rehearsal weight of each class that is in force when the update's exemplars are drawn.
+Weights = Callable[[int], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,17 @@ class Plan:
     pairing: Pairing = "none"
     classes: Sequence[str] = ()
 
-    def weights(self, counts: Mapping[str, float]) -> dict[str, float]:
-        """Return the rehearsal weight of each class that has exemplars: |M_a| + N_a (CSR, CMR arXiv 2510.17234), where
-        |M_a| counts as often as `repeat` says."""
-        return {name: self.repeat * len(keys) + counts.get(name, 0) for name, keys in self.exemplars.items() if keys}
+    @property
+    def weights(self) -> dict[str, int]:
+        """The rehearsal weight of each class that has exemplars, as it is known before the stage."""
+        return rehearsal_weights(self.exemplars, self.extra, self.repeat)
 
     @property
     def memory_share(self) -> float:
         """The share of an epoch's slots that is drawn from memory."""
         if self.mode == "ratio":
             return self.memory_slots / self.batch
-        rehearsed = sum(self.weights(self.extra).values())
+        rehearsed = sum(self.weights.values())
         return rehearsed / (rehearsed + sum(self.shard_sizes))
 
     @property
@@ -79,7 +79,7 @@ class Plan:
         """How many updates an epoch has."""
         clips = sum(self.shard_sizes)
         if self.mode == "concat":
-            rehearsed = int(sum(self.weights(self.extra).values()))
+            rehearsed = sum(self.weights.values())
             return updates_per_epoch(clips + rehearsed, self.batch, self.tail)
         return updates_per_epoch(clips, self.batch - self.memory_slots, self.tail)
 
@@ -87,12 +87,12 @@ class Plan:
 class Rehearsal:
     """The slots of every update of a stage; remembers the order of the epoch it was last asked for.
 
-    counts: the collisions in force at each update, where they are counted online; else those of the plan are.
+    weights: in force at each update, where collisions are counted online; else the plan's are.
     """
 
-    def __init__(self, plan: Plan, counts: Counts | None = None) -> None:
+    def __init__(self, plan: Plan, weights: Weights | None = None) -> None:
         self.plan = plan
-        self._counts = counts or (lambda update: plan.extra)
+        self._weights = weights or (lambda update: plan.weights)
         self._partners = Partners(plan.pairing, plan.classes, plan.exemplars) if plan.pairing != "none" else None
         self._epoch = -1
         self._order: list[Slot] = []
@@ -105,21 +105,27 @@ class Rehearsal:
             self._epoch, self._order = epoch, _epoch_slots(plan, epoch)
         positions = lane_positions(len(self._order), plan.batch - plan.memory_slots, plan.tail, within)
         stream = [_repeat(self._order[position], turn) for position, turn in positions]
-        counts = self._counts(number) if plan.exemplars else {}
-        drawn = draw(plan, epoch, number, counts) if plan.memory_slots else []
+        weights = self._weights(number) if plan.exemplars else {}
+        drawn = draw(plan, epoch, number, weights) if plan.memory_slots else []
         if self._partners is not None:
             names = (plan.seed, plan.stage, number)
-            mixed = self._partners.give([*stream, *drawn], plan.memory_share, plan.weights(counts), plan.batch, *names)
+            mixed = self._partners.give([*stream, *drawn], plan.memory_share, weights, plan.batch, *names)
             stream, drawn = mixed[: len(stream)], mixed[len(stream) :]
         return stream, drawn
 
 
-def draw(plan: Plan, epoch: int, update: int, counts: Mapping[str, float]) -> list[Slot]:
-    """Draw an update's exemplars (`ratio`): class a as often as |M_a| + N_a says, then uniformly in M_a.
+def rehearsal_weights(
+    exemplars: Mapping[str, Sequence[object]], counts: Mapping[str, int], repeat: int = 1
+) -> dict[str, int]:
+    """Return |M_a| + N_a of each class a that has exemplars (CSR, CMR arXiv 2510.17234), |M_a| `repeat` times."""
+    return {name: repeat * len(kept) + counts.get(name, 0) for name, kept in exemplars.items() if kept}
 
-    A function of (seed, stage, update, memory, counts).
+
+def draw(plan: Plan, epoch: int, update: int, weights: Mapping[str, float]) -> list[Slot]:
+    """Draw an update's exemplars (`ratio`): class a as often as its rehearsal weight says, then uniformly in M_a.
+
+    A function of (seed, stage, update, memory, weights).
     """
-    weights = plan.weights(counts)
     if not weights:
         return []
     rng = generator("draw", plan.seed, plan.stage, update)

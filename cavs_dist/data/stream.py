@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from cavs_dist.data.cache import CachedReader
 from cavs_dist.data.config import DataConfig
 from cavs_dist.data.order import Slot, micro_batches, share_of_rank
-from cavs_dist.data.rehearse import Counts, Plan, Rehearsal
+from cavs_dist.data.rehearse import Plan, Rehearsal, Weights
 from cavs_dist.data.shard import BytesReader, ClipEntry, CorruptClip, ShardReader
 from cavs_dist.data.transform import Transform
 from cavs_dist.errors import InputError
@@ -70,14 +70,14 @@ class Failure:
 
 
 def training_updates(
-    data: StageClips, first: int, last: int, rank: int, world: int, micro: int, counts: Counts | None = None
+    data: StageClips, first: int, last: int, rank: int, world: int, micro: int, weights: Weights | None = None
 ) -> Iterator[Update]:
     """Yield the rank's part of updates `first` ... `last` - 1, each in micro-batches of `micro` clips over all ranks.
 
-    What is in an update is decided here, AHEAD updates a worker before it is yielded, which is when `counts` is asked;
+    What is in an update is decided here, AHEAD updates a worker before it is yielded, which is when `weights` is asked;
     the workers, who take the updates in turn, read and decode. Their number changes nothing.
     """
-    rehearsal = Rehearsal(data.plan, counts)
+    rehearsal = Rehearsal(data.plan, weights)
     orders = (_order(data, rehearsal, number, rank, world, micro) for number in range(first, last))
     workers = data.config.workers
     dataset = _TrainingDataset(replace(data, deliver=None), data.cache // max(workers, 1))

@@ -19,11 +19,13 @@ from cavs_kernels.head import Head
 class Summed:
     """What all ranks together counted in the updates before `update`, on the CPU.
 
-    counts: [K] float64, N_a by label. pairs: [K, K] int64, how often (old, new) collided, in all.
+    counts: [K] float64, N_a by label. weights: [K] float64, the rehearsal weights |M_a| + N_a, 0 without exemplars.
+    pairs: [K, K] int64, how often (old, new) collided, in all.
     """
 
     update: int
     counts: Tensor
+    weights: Tensor
     pairs: Tensor
 
 
@@ -31,16 +33,24 @@ class OnlineCounts:
     """N_a(u) = beta N_a(u - 1) + the collisions with old class a of update u's new-class clips.
 
     Each update adds integers on the device. Every `every` updates they are summed over ranks, while training goes on,
-    and there beta is applied to the sums, update by update, in float64: no rounding depends on the number of ranks. A
-    sum begun when update u is the next one is in force from update u + `lag` on, on every rank.
+    and there beta is applied to the sums, update by update, in float64: no rounding depends on the number of ranks. The
+    rehearsal weights are formed there too, and sent to the host with N_a, where exemplars are drawn. A sum begun when
+    update u is the next one is in force from update u + `lag` on, on every rank.
+
+    weights: the rehearsal weight of each old class that has exemplars, before anything has collided.
     """
 
-    def __init__(self, stage: Stage, threshold: float, beta: float, every: int, lag: int) -> None:
+    def __init__(
+        self, stage: Stage, weights: Mapping[str, float], threshold: float, beta: float, every: int, lag: int
+    ) -> None:
         self.stage, self.threshold, self.beta, self.every, self.lag = stage, threshold, beta, every, lag
         labels, device = stage.num_labels, distributed.device()
+        self._rehearsed = tuple(weights)
+        exemplars = [float(weights.get(name, 0)) for name in ("background", *stage.seen)]
+        self._exemplars = torch.tensor(exemplars, dtype=torch.float64, device=device)
         self._recent = torch.zeros(every, labels, dtype=torch.int64, device=device)
         self._pairs = torch.zeros(labels, labels, dtype=torch.int64, device=device)
-        self._known = [Summed(0, torch.zeros(labels, dtype=torch.float64), torch.zeros_like(self._pairs).cpu())]
+        self._known = [self._weighed(0, torch.zeros_like(self._exemplars), torch.zeros_like(self._pairs))]
         self._pending: deque[tuple[int, Callable[[], Tensor]]] = deque()
 
     def add(self, old: Head | Tensor, batch: Batch, update: int) -> None:
@@ -64,6 +74,11 @@ class OnlineCounts:
         counts = self._summed(update).counts[1 : 1 + self.stage.num_old]
         return dict(zip(self.stage.old, counts.tolist(), strict=True))
 
+    def weights_in_force(self, update: int) -> dict[str, float]:
+        """Return the rehearsal weight of each class that has exemplars, as `in_force` returns N_a."""
+        weights = self._summed(update).weights.tolist()
+        return {name: weights[1 + self.stage.seen.index(name)] for name in self._rehearsed}
+
     def pairs_in_force(self, update: int) -> Pairs:
         """Return how often each (old class, new class) collided in this stage, of the updates that `in_force` knows."""
         return name_pairs(self.stage, self._summed(update).pairs.tolist())
@@ -84,7 +99,7 @@ class OnlineCounts:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` returned."""
         self._known = [
-            Summed(one["update"], torch.tensor(one["counts"], dtype=torch.float64), self._table(one["pairs"]))
+            self._weighed(one["update"], self._exemplars.new_tensor(one["counts"]), self._table(one["pairs"]))
             for one in state["known"]
         ]
         if distributed.is_first():  # else what was summed would count once for every rank
@@ -102,7 +117,12 @@ class OnlineCounts:
         counts = self._known[-1].counts.to(recent.device)
         for collided in recent:
             counts = self.beta * counts + collided
-        self._known.append(Summed(update, counts.cpu(), self._known[-1].pairs + pairs.cpu()))
+        self._known.append(self._weighed(update, counts, self._known[-1].pairs.to(pairs.device) + pairs))
+
+    def _weighed(self, update: int, counts: Tensor, pairs: Tensor) -> Summed:
+        weights = torch.where(self._exemplars > 0, self._exemplars + counts, 0.0)
+        counts, weights = torch.stack((counts, weights)).cpu()  # sent at once
+        return Summed(update, counts, weights, pairs.cpu())
 
     def _parts(self) -> Tensor:
         return torch.cat((self._recent, self._pairs))

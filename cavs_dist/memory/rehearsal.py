@@ -55,14 +55,11 @@ def by_old_class(pairs: Pairs) -> dict[str, int]:
     return {name: sum(count for (a, _), count in pairs.items() if a == name) for name in sorted({a for a, _ in pairs})}
 
 
-def rehearsal_scalars(
-    counts: Mapping[str, float], exemplars: Mapping[str, Sequence[object]], pairs: Pairs, repeat: int = 1
-) -> dict[str, float]:
-    """Name N_a, the rehearsal weights repeat |M_a| + N_a and the most frequent pairs for the track."""
-    known = {name: counts.get(name, 0) for name, kept in exemplars.items() if kept}
+def rehearsal_scalars(counts: Mapping[str, float], weights: Mapping[str, float], pairs: Pairs) -> dict[str, float]:
+    """Name N_a and the rehearsal weight of each class that has one, and the most frequent pairs, for the track."""
     most = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_PAIRS]
     return {
-        **{f"rehearse/N/{name}": count for name, count in known.items()},
-        **{f"rehearse/weight/{name}": repeat * len(exemplars[name]) + count for name, count in known.items()},
+        **{f"rehearse/N/{name}": counts.get(name, 0) for name in weights},
+        **{f"rehearse/weight/{name}": weight for name, weight in weights.items()},
         **{f"collisions/{old} -> {new}": count for (old, new), count in most},
     }

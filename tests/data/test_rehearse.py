@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from cavs_dist.data.order import Slot, share_of_rank
-from cavs_dist.data.rehearse import Plan, Rehearsal, draw
+from cavs_dist.data.rehearse import Plan, Rehearsal, draw, rehearsal_weights
 
 EXEMPLARS = {"dog": (0, 1, 2), "bird": (3,), "whale": (), "train": (1, 4)}
 PLAN = Plan(
@@ -25,13 +25,13 @@ def epoch(plan: Plan, number: int) -> list:
 
 
 def test_weights_are_exemplars_and_collisions_of_classes_that_have_exemplars() -> None:
-    assert PLAN.weights(PLAN.extra) == {"dog": 8, "bird": 1, "train": 2}
-    assert PLAN.weights({"train": 0.5}) == {"dog": 3, "bird": 1, "train": 2.5}
+    assert PLAN.weights == {"dog": 8, "bird": 1, "train": 2}
+    assert rehearsal_weights({"dog": (0, 1), "bird": (2,), "whale": ()}, {"dog": 5}, repeat=3) == {"dog": 11, "bird": 3}
     assert (PLAN.epoch_length, CONCAT.epoch_length) == (15 // 6, (15 + 11) // 5)
 
 
 def test_ratio_draws_follow_the_weights_then_are_uniform() -> None:
-    drawn = Counter(slot.clip for update in range(4000) for slot in draw(PLAN, 0, update, PLAN.extra))
+    drawn = Counter(slot.clip for update in range(4000) for slot in draw(PLAN, 0, update, PLAN.weights))
     total = 8000
     # Clip 1 stands under dog and under train.
     shares = {0: 8 / 33, 1: 8 / 33 + 1 / 11, 2: 8 / 33, 3: 1 / 11, 4: 1 / 11}
@@ -41,10 +41,10 @@ def test_ratio_draws_follow_the_weights_then_are_uniform() -> None:
 
 
 def test_draws_depend_on_seed_stage_and_update_alone() -> None:
-    one = [draw(PLAN, 0, update, PLAN.extra) for update in range(30)]
-    assert one == [draw(replace(PLAN, shard_sizes=(99,), window=1), 0, update, PLAN.extra) for update in range(30)]
+    one = [draw(PLAN, 0, update, PLAN.weights) for update in range(30)]
+    assert one == [draw(replace(PLAN, shard_sizes=(99,), window=1), 0, update, PLAN.weights) for update in range(30)]
     for other in (replace(PLAN, seed=2), replace(PLAN, stage=3)):
-        assert one != [draw(other, 0, update, PLAN.extra) for update in range(30)]
+        assert one != [draw(other, 0, update, PLAN.weights) for update in range(30)]
     assert draw(replace(PLAN, exemplars={"whale": ()}), 0, 0, {}) == []
     occurrences = [slot.occurrence for update in one for slot in update]
     assert len(set(occurrences)) == len(occurrences)
@@ -100,8 +100,8 @@ def test_repeat_gives_an_epoch_each_exemplar_so_often_each_time_augmented_anew()
     memory = [slot for slot in epoch(plan, 0) if slot.from_memory]
     # Clips 1 (under dog and train) and 3 (bird, which collided twice) come more often.
     assert Counter(slot.clip for slot in memory) == {0: 20, 1: 40, 2: 20, 3: 22, 4: 20}
-    assert len({slot.occurrence for slot in memory}) == len(memory) == sum(plan.weights(plan.extra).values())
-    assert plan.weights(plan.extra) == {"dog": 60, "bird": 22, "train": 40}
+    assert len({slot.occurrence for slot in memory}) == len(memory) == sum(plan.weights.values())
+    assert plan.weights == {"dog": 60, "bird": 22, "train": 40}
 
 
 def test_the_share_of_memory_is_that_of_the_slots() -> None:

@@ -10,6 +10,7 @@ from cavs_dist.outputs.segmentation import Batch
 
 STAGE = Stage(1, new=("bird", "train"), seen=("dog", "drum", "bird", "train"))
 BETA, EVERY, LAG, UPDATES = 0.9, 4, 6, 31
+MEMORY = {"drum": 3}  # dog has no exemplars
 
 
 def clip(old: int, new: int, from_memory: bool = False) -> tuple[Batch, torch.Tensor]:
@@ -31,7 +32,7 @@ def updates() -> list[list[tuple[int, int, bool]]]:
 
 
 def make() -> OnlineCounts:
-    return OnlineCounts(STAGE, 0.7, BETA, EVERY, LAG)
+    return OnlineCounts(STAGE, MEMORY, 0.7, BETA, EVERY, LAG)
 
 
 def learn(counts: OnlineCounts, updates: list[list[tuple[int, int, bool]]], first: int, last: int) -> None:
@@ -57,6 +58,7 @@ def test_counts_decay_and_come_into_force_after_their_lag(updates: list[list[tup
     for update in range(UPDATES):
         learn(counts, updates, update, update + 1)
         assert counts.in_force(update) == direct(updates, update)
+        assert counts.weights_in_force(update) == {"drum": 3 + direct(updates, update)["drum"]}
     assert sum(counts.in_force(UPDATES).values()) > 1
 
 
@@ -90,6 +92,7 @@ def test_a_state_goes_on_bit_for_bit(updates: list[list[tuple[int, int, bool]]],
         learn(before, updates, update, update + 1)
         learn(after, updates, update, update + 1)
         assert after.in_force(update) == before.in_force(update) == direct(updates, update)
+        assert after.weights_in_force(update) == before.weights_in_force(update)
         assert after.pairs_in_force(update) == before.pairs_in_force(update)
     assert after.in_force(UPDATES) == whole.in_force(UPDATES)
     assert len(after._known) <= 2 + LAG // EVERY  # what no draw can use is forgotten

@@ -59,5 +59,5 @@ def test_no_collision_no_class() -> None:
 
 
 def test_the_track_tells_the_weights_that_draws_go_by() -> None:
-    told = rehearsal_scalars({"dog": 3}, {"dog": (0, 1), "bird": ()}, {("dog", "train"): 3}, repeat=20)
+    told = rehearsal_scalars({"dog": 3, "drum": 1}, {"dog": 43}, {("dog", "train"): 3})
     assert told == {"rehearse/N/dog": 3, "rehearse/weight/dog": 43, "collisions/dog -> train": 3}

@@ -77,8 +77,8 @@ def rehearse(file: Any, rank: int, world: int, memory: ExemplarMemory) -> tuple[
     keys = memory.keys()
     exemplars = {name: [keys.index(clip.key) for clip in kept] for name, kept in memory.classes.items()}
     plan = Plan(3, 1, (CLIPS,), batch=16, window=20, tail="drop", memory_slots=8, exemplars=exemplars)
-    online = OnlineCounts(SECOND, 0.7, 0.95, EVERY, LAG)
-    rehearsal, drawn, counts = Rehearsal(plan, online.in_force), [], []
+    online = OnlineCounts(SECOND, plan.weights, 0.7, 0.95, EVERY, LAG)
+    rehearsal, drawn, counts = Rehearsal(plan, online.weights_in_force), [], []
     orders: list[list[Slot]] = []
     ahead = 2 * rank
     for update in range(UPDATES):
@@ -90,7 +90,7 @@ def rehearse(file: Any, rank: int, world: int, memory: ExemplarMemory) -> tuple[
         batch, old = batch_of([slot for slot in slots if not slot.from_memory], file)
         online.add(old, batch, update)
         online.close(update)
-        counts.append((online.in_force(update), online.pairs_in_force(update)))
+        counts.append((online.in_force(update), online.weights_in_force(update), online.pairs_in_force(update)))
     return drawn, counts
 
 
