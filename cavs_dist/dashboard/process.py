@@ -31,10 +31,10 @@ def main() -> None:
     try:
         run = begin(start)
     except Exception as error:
-        os.write(answer, f"{_line(error)}\n".encode())
+        _answer(answer, f"{_line(error)}\n".encode())
         os._exit(1)  # W&B's own way out may wait for its server
     signal.setitimer(signal.ITIMER_REAL, 0)
-    os.write(answer, BEGUN)
+    _answer(answer, BEGUN)
     if start.mode == "online":
         _say(f"W&B: {run.url}")
     finish(run, follow(run, _read(stream)))
@@ -121,6 +121,11 @@ def _take_pipes() -> tuple[BinaryIO, int]:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     return stream, answer
+
+
+def _answer(descriptor: int, line: bytes) -> None:
+    with suppress(BrokenPipeError):  # training is gone, and has left what is still to be shown
+        os.write(descriptor, line)
 
 
 def _line(error: BaseException) -> str:

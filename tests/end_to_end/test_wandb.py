@@ -4,7 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,24 +24,44 @@ def products(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.glob(f"**/{name}")}
 
 
+@pytest.fixture
+def started() -> Iterator["list[subprocess.Popen[str]]"]:
+    """Processes that do not outlive the test."""
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.slow
 def test_stopped_killed_and_moved_to_two_ranks_it_is_one_run(
-    start: Start, start_two: Two, wait_for: WaitFor, tiny: str, shaken: Path, finished: Path, tmp_path: Path
+    start: Start,
+    start_two: Two,
+    wait_for: WaitFor,
+    started: "list[subprocess.Popen[str]]",
+    tiny: str,
+    shaken: Path,
+    finished: Path,
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "it's $(a) run"
     command = ("train", tiny, f"out={out}", f"train.start={shaken}", "track.wandb=offline", "track.artifacts=all")
     # The twin makes updates 1 to 6, the main model of stage 1 updates 7 to 20; a checkpoint every 4 of each.
     process = start(*command)
+    started.append(process)
     wait_for(process, out, 9)
     process.send_signal(signal.SIGTERM)
     told, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 75, said
     assert "W&B: send this run with: wandb sync '" in told
     process = start(*command)
+    started.append(process)
     wait_for(process, out, 15)
     process.kill()
     process.communicate(timeout=PATIENCE)
     process = start(*command)
+    started.append(process)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     assert products(out) == products(finished)
@@ -65,6 +85,7 @@ def test_stopped_killed_and_moved_to_two_ranks_it_is_one_run(
 
     shutil.rmtree(out / "stages/1")
     both = start_two(*command)
+    started += both
     ends = [(process.communicate(timeout=PATIENCE), process.returncode) for process in both]
     assert [code for _, code in ends] == [0, 0], ends
     *_, by_two = read_offline(out)
