@@ -16,7 +16,7 @@ from cavs_dist.data.stream import StageClips, Update, training_updates
 from cavs_dist.engine import Engine, autocast
 from cavs_dist.errors import Interrupted
 from cavs_dist.memory.online import OnlineCounts
-from cavs_dist.memory.rehearsal import rehearsal_scalars
+from cavs_dist.memory.rehearsal import collision_table, rehearsal_scalars
 from cavs_dist.methods import Method
 from cavs_dist.nonfinite import NonFinite
 from cavs_dist.outputs import Batch
@@ -75,6 +75,9 @@ class Fit:
                 place = f"update {update.number + 1} of stage {self.stage.index}, {self.role}"
                 raise Interrupted(f"stopped by {self.engine.stopped_by} after {place}; {stop.AGAIN}")
         self.engine.close()
+        if self.online is not None:
+            counts, pairs = self.online.in_force(self.updates), self.online.pairs_in_force(self.updates)
+            track.table(f"collisions/stage {self.stage.index}", *collision_table(counts, pairs))
         if self.best is not None:
             self.model.load_state_dict(self.best[1])
 

@@ -42,4 +42,4 @@ def _tell(setting: Setting, records: Sequence[Mapping[str, Any]], track: Track, 
         f"stage {last['stage']}: " + ", ".join(f"{name[5:]} {value:.3f}" for name, value in known.items()), flush=True
     )
     track.scalars({"event": "evaluation", "update": update, "stage": last["stage"], **known})
-    setting.task.show(records, setting.folder.product(last["stage"], "examples.npz"), track)
+    setting.task.show(records, setting.folder.product(last["stage"], "examples.npz"), setting.run.data, track)

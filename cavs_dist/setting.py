@@ -51,7 +51,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "train.checkpoint_every": (0, math.inf), "train.checkpoints": (1, math.inf),
     "train.nonfinite_budget": (0, math.inf),
     "engine.micro_batch": (0, math.inf), "engine.threads": (0, math.inf), "engine.patience": (1, math.inf),
-    "evaluate.batch": (1, math.inf), "track.every": (1, math.inf),
+    "evaluate.batch": (1, math.inf), "track.every": (1, math.inf), "track.patience": (1, math.inf),
 }  # fmt: skip
 
 

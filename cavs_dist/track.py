@@ -2,9 +2,10 @@
 
 import json
 import math
+import re
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,7 +13,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cavs_dist import distributed
+from cavs_dist import distributed, stop
+from cavs_dist.dashboard.disclose import disclosed
+from cavs_dist.dashboard.messages import Artifact, Cell, End, Media, Picture, Row, Sound, Start, Table
+from cavs_dist.dashboard.offline import sync_command, unsent
+from cavs_dist.dashboard.sender import Sender
 from cavs_dist.data.clip import IGNORED
 from cavs_dist.errors import Interrupted
 from cavs_dist.history import ClipHistory
@@ -20,14 +25,18 @@ from cavs_dist.log import Log
 from cavs_dist.outputs import Batch
 
 Scalar = float | int | str
+STOPPED_PATIENCE = 15.0  # seconds: who stops a run often kills it half a minute later
 
 
 @dataclass(frozen=True)
 class TrackConfig:
     """Where numbers go besides `metrics.jsonl`.
 
-    wandb: `off`, `offline` (files below the run folder, sent later by `wandb sync`) or `online` (needs an account).
-    project, name, group: as W&B shows the run; an empty name is the run folder's, an empty group is none.
+    wandb: `off`, `offline` (files below the run folder, sent later by `wandb sync`) or `online` (needs an account; what
+    a server that does not answer would get is kept as offline). project, name, group: as W&B shows the run; an empty
+    name is the run folder's, an empty group is none. artifacts: what of the run W&B keeps: `none`, the `weights` kept
+    after each stage, or `all`, which names the shards too, by size and sha256 (their bytes are not sent).
+    patience: seconds that W&B may take to begin, and to end.
     every: updates between two lines of training scalars. clips: whether every rank tells the keys of the clips that it
     trains on, in `clips/rank-<r>.jsonl`, an update a line.
     """
@@ -36,6 +45,8 @@ class TrackConfig:
     project: str = "cavs_dist"
     name: str = ""
     group: str = ""
+    artifacts: Literal["none", "weights", "all"] = "none"
+    patience: float = 60.0
     every: int = 10
     clips: bool = False
 
@@ -43,8 +54,8 @@ class TrackConfig:
 class Track:
     """The log of one run folder; on every rank but the first, all of it but `clips` does nothing.
 
-    A failure of W&B never stops a run: it is said once, and `metrics.jsonl` goes on alone. A folder is one W&B run
-    however often it is resumed; W&B keeps what was logged between the restored update and the crash, the file does not.
+    W&B runs in a process of its own and never stops or slows a run: what it cannot take is dropped, and said. A folder
+    is one W&B run however often it is resumed; its step is the update, so what is told again after a crash is known.
     """
 
     def __init__(
@@ -52,17 +63,21 @@ class Track:
     ) -> None:
         """Open the log, cut after `resume_update`, the last update that the restored state knows (None: start anew)."""
         self._writes = distributed.is_first()
-        self._run: Any = None
+        self._folder, self._config = folder, config
+        self._wandb: Sender | None = None
+        self.run_id = ""  # of W&B, where it is told anything
         self._update = resume_update or 0
+        self._staged = -1  # the update whose stage W&B knows
         self._history = ClipHistory(folder, resume_update) if config.clips else None
         if not self._writes:
             return
         self._metrics = Log(folder / "metrics.jsonl", resume_update)
         if config.wandb != "off":
-            self._wandb(lambda: self._start(folder, config, run_config))
+            self.run_id = _run_id(folder / "wandb.json")
+            self._wandb = Sender(_start(folder, config, run_config, self.run_id))
 
     def scalars(self, values: Mapping[str, Scalar]) -> None:
-        """Write one line now; W&B gets the numbers, named `phase/key`, over the latest `update`.
+        """Write one line now; W&B gets its numbers at the latest `update`: `stage`, and the others as `phase/key`.
 
         An event that was told just before a crash is not told again.
         """
@@ -71,9 +86,7 @@ class Track:
         self._update = int(values.get("update", self._update))
         if not self._metrics.write({key: _finite(value) for key, value in values.items()}):
             return
-        phase = f"{values['phase']}/" if "phase" in values else ""
-        numbers = {key: value for key, value in values.items() if not isinstance(value, str) and key != "update"}
-        self._log(lambda _: {phase + key: value for key, value in numbers.items()})
+        self._show(Row(self._update, self._numbers(values)))
 
     def clips(self, stage: int, phase: str, update: int, batches: Sequence[Batch]) -> None:
         """Tell which clips this rank took in an update, if that is asked for. Collective."""
@@ -95,96 +108,84 @@ class Track:
         """
         labels = {**dict(enumerate(classes)), IGNORED: "ignored"}
         middle = frames.shape[1] // 2
+        self.media(
+            name,
+            [
+                Picture(f"clip {clip}", shown[middle], {"truth": true[middle], "prediction": said[middle]}, labels)
+                for clip, (shown, true, said) in enumerate(zip(frames, truth, prediction, strict=True))
+            ],
+        )
 
-        def pictures(wandb: Any) -> dict[str, Any]:
-            def mask(labelled: NDArray[np.uint8], clip: int) -> dict[str, Any]:
-                return {"mask_data": labelled[clip, middle], "class_labels": labels}
+    def media(self, name: str, items: Sequence[Picture | Sound]) -> None:
+        """Show pictures, or let hear sounds, in W&B."""
+        self._show(Media(self._update, name, items))
 
-            return {
-                name: [
-                    wandb.Image(
-                        frames[clip, middle],
-                        masks={"truth": mask(truth, clip), "prediction": mask(prediction, clip)},
-                        caption=f"clip {clip}",
-                    )
-                    for clip in range(len(frames))
-                ]
-            }
-
-        self._log(pictures)
-
-    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Scalar | None]]) -> None:
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """Show a table in W&B, such as the IoU of each class after each stage."""
-        self._log(lambda wandb: {name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+        self._show(Table(self._update, name, columns, rows))
+
+    def artifact(self, artifact: Artifact) -> None:
+        """Have W&B keep what the run made, or name what it used."""
+        self._show(artifact)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        """Close the logs of a run that has ended or was stopped; W&B itself notes one that failed."""
-        if kind is None or issubclass(kind, Interrupted):
+        """Close the logs of a run that has ended, was stopped, or failed."""
+        if kind is None:
             self.close()
+        elif issubclass(kind, Interrupted):
+            self._close(End(stop.EXIT_CODE, preempted=True, patience=min(self._config.patience, STOPPED_PATIENCE)))
+        else:
+            self._close(End(1, preempted=False, patience=min(self._config.patience, STOPPED_PATIENCE)))
 
     def close(self) -> None:
         """Finish all logs; W&B's file is whole only after this."""
+        self._close(End(0, preempted=False, patience=self._config.patience))
+
+    def _close(self, end: End) -> None:
         if self._history is not None:
             self._history.close()
         if not self._writes:
             return
         self._metrics.close()
-        if self._run is not None:
-            self._wandb(self._finish)
+        if self._wandb is not None:
+            whole = self._wandb.finish(end)
+            if folders := unsent(self._folder, self.run_id, online=self._wandb.online and not whole):
+                print(f"W&B: send this run with: {sync_command(folders)}", flush=True)
 
-    def _start(self, folder: Path, config: TrackConfig, run_config: Mapping[str, Any]) -> None:
-        import wandb
+    def _numbers(self, values: Mapping[str, Scalar]) -> dict[str, float | int]:
+        """Return what W&B gets of a line; of an update whose stage was told, what follows may be the next stage's."""
+        phase = f"{values['phase']}/" if "phase" in values else ""
+        known = ("update", "stage") if self._update == self._staged else ("update",)
+        self._staged = self._update
+        return {
+            key if key == "stage" else phase + key: value
+            for key, value in values.items()
+            if not isinstance(value, str) and key not in known
+        }
 
-        # Statistics and metadata would send the command line, host and user names; the console holds them too.
-        settings = wandb.Settings(
-            mode=config.wandb,
-            x_disable_stats=True,
-            x_disable_meta=True,
-            x_disable_machine_info=True,
-            save_code=False,
-            console="off",
-        )
-        self._run = wandb.init(
-            project=config.project,
-            name=config.name or folder.resolve().name,
-            group=config.group or None,
-            id=_run_id(folder / "wandb.json"),
-            resume="allow",
-            dir=folder,
-            config=dict(run_config),
-            settings=settings,
-        )
-        self._run.define_metric("update", hidden=True)
-        self._run.define_metric("*", step_metric="update")
+    def _show(self, message: Row | Table | Media | Artifact) -> None:
+        if self._wandb is not None:
+            self._wandb.send(message)
 
-    def _log(self, make: Callable[[Any], Mapping[str, Any]]) -> None:
-        """Send what `make` makes of the wandb module, if there is a W&B run."""
-        if self._run is None:
-            return
 
-        def send() -> None:
-            import wandb
-
-            self._run.log({"update": self._update, **make(wandb)})
-
-        self._wandb(send)
-
-    def _finish(self) -> None:
-        import wandb
-
-        self._run.finish()
-        # `finish` can return before the offline file is whole.
-        wandb.teardown()
-
-    def _wandb(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except Exception as error:
-            self._run = None
-            print(f"warning: W&B failed ({error}); from here on only metrics.jsonl is written", file=sys.stderr)
+def _start(folder: Path, config: TrackConfig, run_config: Mapping[str, Any], run_id: str) -> Start:
+    tags = tuple(str(run_config[name]["name"]) for name in ("task", "method") if name in run_config)
+    assert config.wandb != "off"
+    return Start(
+        folder=folder.resolve(),
+        mode=config.wandb,
+        project=config.project,
+        name=config.name or folder.resolve().name,
+        group=config.group,
+        job_type="train",
+        tags=tags,
+        id=run_id,
+        config=disclosed(dict(run_config)),
+        patience=config.patience,
+    )
 
 
 def _finite(value: Scalar) -> Scalar | None:
@@ -193,7 +194,16 @@ def _finite(value: Scalar) -> Scalar | None:
 
 
 def _run_id(path: Path) -> str:
-    """Return the W&B run id of a folder, the same at every start."""
-    if not path.exists():
-        path.write_text(json.dumps({"id": uuid.uuid4().hex[:8]}) + "\n", encoding="utf-8")
-    return str(json.loads(path.read_text(encoding="utf-8"))["id"])
+    """Return the W&B run id of a folder, the same at every start; where it was spoilt, a new one, and say so."""
+    try:
+        found = str(json.loads(path.read_text(encoding="utf-8"))["id"])
+        if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", found):
+            return found
+        raise ValueError
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, TypeError):
+        print(f"warning: {path} holds no W&B run id: this becomes a new W&B run", file=sys.stderr)
+    run_id = uuid.uuid4().hex[:8]
+    path.write_text(json.dumps({"id": run_id}) + "\n", encoding="utf-8")
+    return run_id

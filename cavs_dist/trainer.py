@@ -21,13 +21,15 @@ from cavs_dist.errors import Interrupted
 from cavs_dist.files import writing
 from cavs_dist.fit import Fit
 from cavs_dist.judge import judge
+from cavs_dist.lineage import keep_weights, name_shards
 from cavs_dist.memory.memory import ExemplarMemory
-from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, rehearsal_scalars
+from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, collision_table, rehearsal_scalars
 from cavs_dist.methods import Method, plain
 from cavs_dist.outputs import Batch
 from cavs_dist.remember import remember, wants_hearing_twin, wants_memory, wants_twin
 from cavs_dist.run_folder import (
     RunFolder,
+    environment,
     load_weights,
     read_json,
     read_state,
@@ -83,17 +85,20 @@ class Trainer:
         self.checkpoints = Checkpoints(self.folder.checkpoints, setting.run.train.checkpoints)
         kept = self.updates_kept()
         with distributed.together(), writing(self.folder.path):
-            self.track = Track(self.folder.path, setting.run.track, as_tree(setting.run), resume_update=kept)
+            told = as_tree(setting.run) | {"environment": environment()}
+            self.track = Track(self.folder.path, setting.run.track, told, resume_update=kept)
 
     def run(self) -> None:
         """Walk through the stages. Collective."""
         with self.track:
+            name_shards(self.setting, self.track)
             for stage in self.setting.stages:
                 model = self.setting.grown_model("main", stage, self.method.head, self.method.restart)
                 extra = self.begin(stage, model)
                 self.fit("main", stage, model, self.method, extra)
                 self.evaluate(stage, model)
                 self.remember(stage, model)
+                keep_weights(self.setting, stage, self.track)
         self.checkpoints.clear()  # what is left where a crash came between a fit's weights and its own clearing
 
     def begin(self, stage: Stage, model: nn.Module) -> dict[str, int]:
@@ -116,6 +121,8 @@ class Trainer:
             weights = rehearsal_weights(kept, by_old_class(pairs), rehearse.repeat)
             told = rehearsal_scalars(by_old_class(pairs), weights, pairs)
             self.tell({"event": "begin", "update": self.updates_made(), "stage": stage.index, **told})
+            if pairs:
+                self.track.table(f"collisions/stage {stage.index}", *collision_table(by_old_class(pairs), pairs))
             write_state(product, {"method": dict(self.method.state_dict()), "pairs": pairs})
         state = read_state(product)
         self.method.load_state_dict(state["method"], model)

@@ -1,6 +1,6 @@
 import json
 import math
-import sys
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from cavs_dist import distributed
-from cavs_dist.errors import InputError
+from cavs_dist.errors import InputError, Interrupted
 from cavs_dist.track import Track, TrackConfig
+from tests.offline_run import read_offline
 
-OFF, OFFLINE = TrackConfig(), TrackConfig(wandb="offline")
+OFF, OFFLINE = TrackConfig(), TrackConfig(wandb="offline", group="study")
 
 
 def lines(folder: Path) -> list[dict]:
@@ -24,20 +25,6 @@ def write(folder: Path, updates: range, resume_update: int | None, config: Track
     for update in updates:
         track.scalars({"update": update, "phase": "main", "loss": 1 / update})
     track.close()
-
-
-def records(path: Path) -> bytes:
-    """Undo the file's framing: after 7 bytes, 32 KiB blocks of (checksum 4, length 2, kind 1, payload)."""
-    data, place, payload = path.read_bytes(), 7, b""
-    while place + 7 <= len(data):
-        left = 32768 - place % 32768
-        if left < 7:
-            place += left
-            continue
-        length = int.from_bytes(data[place + 4 : place + 6], "little")
-        payload += data[place + 7 : place + 7 + length]
-        place += 7 + length
-    return payload
 
 
 def test_a_line_is_in_the_file_at_once_and_is_json_even_when_the_loss_is_not_finite(tmp_path: Path) -> None:
@@ -60,31 +47,40 @@ def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_offline_wandb_holds_scalars_masks_and_table_under_one_id(tmp_path: Path) -> None:
-    write(tmp_path, range(1, 4), None, OFFLINE)
-    track = Track(tmp_path, OFFLINE, {"seed": 7}, resume_update=3)
-    label = np.ones((1, 3, 4, 4), np.uint8)
-    track.masks("examples", np.zeros((1, 3, 4, 4, 3), np.uint8), label, label, ("background", "dog"))
-    track.table("stages", ("class", "stage 0"), [("dog", 0.5), ("cat", None)])
-    track.close()
-    first, second = sorted(tmp_path.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
-    name = json.loads((tmp_path / "wandb.json").read_text())["id"]
-    assert first.name == second.name == f"run-{name}.wandb"
-    assert b"main/loss" in records(first)
-    assert b"seed" in records(first)
-    assert str(1 / 3).encode() in records(first)
-    assert b"table-file" in records(second)
-    assert b'"1":"dog"' in records(second)
-    assert sys.argv[0].encode() not in records(first)
+def test_every_start_of_a_folder_goes_on_with_one_wandb_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = {"seed": 7, "task": {"name": "segmentation"}, "method": {"name": "cmr"}, "out": str(tmp_path / "run")}
+    with pytest.raises(Interrupted), Track(tmp_path, OFFLINE, config, resume_update=None) as track:
+        track.scalars({"update": 1, "stage": 0, "phase": "main", "loss": 1.0, "nan": math.nan})
+        track.scalars({"event": "begin", "update": 1, "stage": 1, "rehearse/N/dog": 3})
+        raise Interrupted("stopped")
+    with pytest.raises(RuntimeError), Track(tmp_path, OFFLINE, config, resume_update=1) as track:
+        track.scalars({"update": 2, "stage": 1, "phase": "main", "loss": 0.5})
+        raise RuntimeError("crashed")
+    with Track(tmp_path, OFFLINE, config, resume_update=1) as track:
+        label = np.ones((1, 3, 4, 4), np.uint8)
+        track.masks("examples", np.zeros((1, 3, 4, 4, 3), np.uint8), label, 1 - label, ("background", "dog"))
+        track.table("stages", ("class", "stage 0"), [("dog", 0.5), ("cat", None)])
+    runs = read_offline(tmp_path)
+    assert {run.run.run_id for run in runs} == {json.loads((tmp_path / "wandb.json").read_text())["id"]}
+    assert [(run.exit_code, run.preempting) for run in runs] == [(75, True), (1, False), (0, False)]
+    first, second, third = runs
+    assert first.config["out"] == "run" and list(first.run.tags) == ["segmentation", "cmr"]
+    assert (first.run.display_name, first.run.job_type, first.run.run_group) == (tmp_path.name, "train", "study")
+    assert first.scalars("stage") == {1: 0} and first.scalars("rehearse/N/dog") == {1: 3}
+    assert second.scalars("main/loss") == {2: 0.5} and second.scalars("stage") == {2: 1}
+    assert third.table("stages")["data"] == [["dog", 0.5], ["cat", None]]
+    assert third.last("examples")["captions"] == ["clip 0"]
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("W&B: send this run with: ")]
+    assert shlex.split(told[-1].partition("with: ")[2]) == ["wandb", "sync", *(str(run.folder) for run in runs)]
 
 
-def test_a_failure_of_wandb_is_said_once_and_the_file_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "wandb.json").write_text("{}")
-    write(tmp_path, range(1, 4), None, OFFLINE)
-    assert [line["update"] for line in lines(tmp_path)] == [1, 2, 3]
-    assert capsys.readouterr().err.count("W&B failed") == 1
+@pytest.mark.parametrize("spoilt", ["{}", "not JSON", '{"id": "../elsewhere"}', '{"id": ["a"]}'])
+def test_a_spoilt_id_becomes_a_new_one(spoilt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "wandb.json").write_text(spoilt)
+    Track(tmp_path, OFFLINE, {}, resume_update=None).close()
+    assert "wandb.json holds no W&B run id" in capsys.readouterr().err
+    [run] = read_offline(tmp_path)
+    assert json.loads((tmp_path / "wandb.json").read_text())["id"] == run.run.run_id
 
 
 def test_an_event_told_before_a_crash_is_not_told_again(tmp_path: Path) -> None:

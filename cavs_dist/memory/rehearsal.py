@@ -55,6 +55,15 @@ def by_old_class(pairs: Pairs) -> dict[str, int]:
     return {name: sum(count for (a, _), count in pairs.items() if a == name) for name in sorted({a for a, _ in pairs})}
 
 
+def collision_table(counts: Mapping[str, float], pairs: Pairs) -> tuple[list[str], list[list[str | int | float]]]:
+    """Return columns and rows of a table of all pairs, the most frequent first; `ratio` is of a stage's collisions."""
+    total = sum(pairs.values())
+    most = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ["old class", "new class", "count", "ratio", "N_a"], [
+        [old, new, count, count / total, counts.get(old, 0)] for (old, new), count in most
+    ]
+
+
 def rehearsal_scalars(counts: Mapping[str, float], weights: Mapping[str, float], pairs: Pairs) -> dict[str, float]:
     """Name N_a and the rehearsal weight of each class that has one, and the most frequent pairs, for the track."""
     most = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_PAIRS]

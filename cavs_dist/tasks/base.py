@@ -114,7 +114,7 @@ class Task(ABC, Generic[BatchT, OutputsT]):
         """Write what the model says of a few clips, beside the truth, for the report."""
 
     @abstractmethod
-    def show(self, records: Sequence[Mapping[str, Any]], examples: Path, track: Track) -> None:
+    def show(self, records: Sequence[Mapping[str, Any]], examples: Path, config: DataConfig, track: Track) -> None:
         """Show the stages' scores and the saved examples in the track."""
 
 

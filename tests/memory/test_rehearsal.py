@@ -1,7 +1,7 @@
 import torch
 
 from cavs_dist.curriculum import Stage
-from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, rehearsal_scalars
+from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, collision_table, rehearsal_scalars
 from cavs_dist.outputs.segmentation import Batch, Outputs
 
 STAGE = Stage(1, new=("bird", "train"), seen=("dog", "drum", "bird", "train"))
@@ -56,6 +56,13 @@ def test_the_threshold_is_the_stage_s_own() -> None:
 def test_no_collision_no_class() -> None:
     assert by_old_class({}) == {}
     assert CollisionCounter(STAGE, 0.7, torch.device("cpu")).by_pair() == {}
+
+
+def test_a_table_of_collisions_starts_with_the_most_frequent_pair() -> None:
+    columns, rows = collision_table({"dog": 3.5, "drum": 1}, EXPECTED)
+    assert columns == ["old class", "new class", "count", "ratio", "N_a"]
+    assert rows == [["dog", "bird", 2, 0.5, 3.5], ["dog", "train", 1, 0.25, 3.5], ["drum", "bird", 1, 0.25, 1]]
+    assert collision_table({"dog": 0}, {})[1] == []
 
 
 def test_the_track_tells_the_weights_that_draws_go_by() -> None:

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from cavs_dist.colour_map import colour_map
 from cavs_dist.metrics.bss import TRUSTED, bss_eval
 from cavs_dist.report.embed import picture, sound
-from cavs_dist.report.separation.colour_map import colour_map
 from cavs_dist.report.separation.evaluation import Examples, SeparationRun
 
 SIDE = 128  # pixels at most of a spectrogram's sides

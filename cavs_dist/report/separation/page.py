@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cavs_dist.colour_map import css_gradient
 from cavs_dist.report.chart import Line
 from cavs_dist.report.colours import Style
 from cavs_dist.report.figures import score_charts
 from cavs_dist.report.names import RESERVED
 from cavs_dist.report.page import agreed, best, clock, curriculum, kept, shared, template, versions
 from cavs_dist.report.read import setting
-from cavs_dist.report.separation.colour_map import css_gradient
 from cavs_dist.report.separation.compare import differences, in_words
 from cavs_dist.report.separation.evaluation import SeparationRun
 from cavs_dist.report.separation.examples import MixtureView, mixture_views

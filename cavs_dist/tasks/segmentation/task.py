@@ -127,7 +127,7 @@ class Segmentation(Task[Batch, Outputs]):
                 prediction=prediction.cpu().numpy().astype(np.uint8).reshape(shape),
             )
 
-    def show(self, records: Sequence[Mapping[str, Any]], examples: Path, track: Track) -> None:
+    def show(self, records: Sequence[Mapping[str, Any]], examples: Path, config: DataConfig, track: Track) -> None:
         """Show the IoU of each class after each stage, and the examples' masks."""
         track.table("stages", *stage_matrix(records, "iou"))
         with np.load(examples, allow_pickle=False) as shown:

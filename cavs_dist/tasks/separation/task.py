@@ -33,6 +33,7 @@ from cavs_dist.tasks.separation.labels import (
     source_class,
 )
 from cavs_dist.tasks.separation.model import FEATURES, ModelConfig, SeparationModel, make_separator
+from cavs_dist.tasks.separation.show import sounds, spectrograms
 from cavs_dist.track import Track
 
 EXAMPLES = 4
@@ -178,9 +179,13 @@ class Separation(Task[Batch, Outputs]):
                 **arrays,
             )
 
-    def show(self, records: Sequence[Mapping[str, Any]], examples: Path, track: Track) -> None:
-        """Show the SDR of each class after each stage."""
+    def show(self, records: Sequence[Mapping[str, Any]], examples: Path, config: DataConfig, track: Track) -> None:
+        """Show the SDR of each class after each stage, and let the examples be heard and seen."""
         track.table("stages", *stage_matrix(records, "sdr"))
+        with np.load(examples, allow_pickle=False) as kept:
+            arrays, classes = dict(kept), records[-1]["classes"]
+        track.media("sounds", sounds(arrays, classes, config.mix.rate))
+        track.media("spectrograms", spectrograms(arrays, classes))
 
 
 def _sdr(model: nn.Module, batch: Batch, *, blind: bool = False) -> Tensor:

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+from cavs_dist.colour_map import colour_map
 from cavs_dist.report.read import read_run
-from cavs_dist.report.separation.colour_map import colour_map
 from cavs_dist.report.separation.evaluation import Examples, SeparationRun, judged
 from cavs_dist.report.separation.examples import drawn, mixture_views
 

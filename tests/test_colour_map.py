@@ -1,6 +1,6 @@
 import numpy as np
 
-from cavs_dist.report.separation.colour_map import TO_CONES, TO_LINEAR, colour_map, css_gradient
+from cavs_dist.colour_map import TO_CONES, TO_LINEAR, colour_map, css_gradient
 
 
 def oklab(srgb: np.ndarray) -> np.ndarray:
