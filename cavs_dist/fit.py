@@ -20,6 +20,7 @@ from cavs_dist.memory.rehearsal import rehearsal_scalars
 from cavs_dist.methods import Method
 from cavs_dist.nonfinite import NonFinite
 from cavs_dist.outputs import Batch
+from cavs_dist.profiling import traced
 from cavs_dist.progress import progress
 from cavs_dist.pulse import mark
 from cavs_dist.randomness import keyed_hash
@@ -79,13 +80,17 @@ class Fit:
             self.model.load_state_dict(self.best[1])
 
     def _read(self, first: int) -> Iterator[Update]:
-        """Yield the updates that are left, with progress, counting the time spent waiting for them."""
+        """Yield the updates that are left, with progress; time the wait for them, and trace those that are chosen."""
         micro = self.run.engine.micro_batch or self.run.optim.batch
         rank, world = distributed.rank(), distributed.world_size()
         counts = None if self.online is None else self.online.in_force
         updates = training_updates(self.clips, first, self.updates, rank, world, micro, counts)
+        traces = Path(self.run.out) / "profile"
+        timed = traced(
+            self._timed(updates), self.run.track.profile, traces, self.before + first, self.before + self.updates
+        )
         what = f"stage {self.stage.index}, {self.role}"
-        return progress(self._timed(updates), what, self.updates, done=first, quiet=not distributed.is_first())
+        return progress(timed, what, self.updates, done=first, quiet=not distributed.is_first())
 
     def _timed(self, updates: Iterator[Update]) -> Iterator[Update]:
         while True:

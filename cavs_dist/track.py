@@ -5,7 +5,7 @@ import math
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,6 +18,7 @@ from cavs_dist.errors import Interrupted
 from cavs_dist.history import ClipHistory
 from cavs_dist.log import Log
 from cavs_dist.outputs import Batch
+from cavs_dist.profiling import ProfileConfig
 
 Scalar = float | int | str
 
@@ -29,7 +30,7 @@ class TrackConfig:
     wandb: `off`, `offline` (files below the run folder, sent later by `wandb sync`) or `online` (needs an account).
     project, name, group: as W&B shows the run; an empty name is the run folder's, an empty group is none.
     every: updates between two lines of training scalars. clips: whether every rank tells the keys of the clips that it
-    trains on, in `clips/rank-<r>.jsonl`, an update a line.
+    trains on, in `clips/rank-<r>.jsonl`, an update a line. profile: which updates are traced.
     """
 
     wandb: Literal["off", "offline", "online"] = "off"
@@ -38,6 +39,7 @@ class TrackConfig:
     group: str = ""
     every: int = 10
     clips: bool = False
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
 
 
 class Track:
