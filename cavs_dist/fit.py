@@ -15,6 +15,7 @@ from cavs_dist.curriculum import Stage
 from cavs_dist.data.stream import StageClips, Update, training_updates
 from cavs_dist.engine import Engine, autocast
 from cavs_dist.errors import Interrupted
+from cavs_dist.health import Health
 from cavs_dist.memory.online import OnlineCounts
 from cavs_dist.memory.rehearsal import rehearsal_scalars
 from cavs_dist.methods import Method
@@ -47,7 +48,6 @@ class Fit:
         self.updates = run.train.epochs * clips.plan.epoch_length
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.nonfinite = NonFinite(run.train, Path(run.out) / "nonfinite.json", stage.index, role)
-        self.waited = 0.0
         self.skipped = 0
 
     def train(self, track: Track) -> None:
@@ -56,11 +56,12 @@ class Fit:
         Raises Interrupted, after a save, on all ranks where one was asked to stop.
         """
         self.engine = Engine(self.model, self.run.engine, self.run.optim)
-        first, start = self._restore(), time.monotonic()
+        first, start, self.health = self._restore(), time.monotonic(), Health()
         for update in self._read(first):
             mark(f"stage {self.stage.index}, {self.role}, update {update.number + 1}")
             lr = rate(self.run.optim, update.number, self.updates)
-            terms = self._learn(update, lr)
+            with self.health.learning(update, self._tells(update)):
+                terms = self._learn(update, lr)
             if self.online is not None:
                 self.online.close(update.number)
             learned = () if terms is None else update.batches
@@ -94,9 +95,8 @@ class Fit:
 
     def _timed(self, updates: Iterator[Update]) -> Iterator[Update]:
         while True:
-            start = time.monotonic()
-            update = next(updates, None)
-            self.waited += time.monotonic() - start
+            with self.health.reading():
+                update = next(updates, None)
             if update is None:
                 return
             self.skipped += len(update.skipped)
@@ -114,7 +114,9 @@ class Fit:
         for number, batch in enumerate(batches):
             with autocast(self.run.engine):
                 taught = self._teach(batch)
-                terms = self.method.loss(batch, self.engine(batch), taught)
+                with self.health.forward():
+                    outputs = self.engine(batch)
+                terms = self.method.loss(batch, outputs, taught)
             if self.online is not None and taught is not None:
                 self.online.add(taught.head, batch, update.number)
             self.engine.backward(torch.stack([term.float() for term in terms.values()]).sum())
@@ -141,6 +143,10 @@ class Fit:
             return {}
         return {name: buffer.clone() for name, buffer in self.model.named_buffers()}
 
+    def _tells(self, update: Update) -> bool:
+        """Tell whether the track has a line of the update."""
+        return (update.number + 1) % self.run.track.every == 0 or update.number + 1 == self.updates
+
     def _line(
         self, update: Update, terms: dict[str, Tensor] | None, lr: float, seconds: float
     ) -> dict[str, float | int | str]:
@@ -148,10 +154,11 @@ class Fit:
         place = {"update": self.before + update.number + 1, "stage": self.stage.index, "phase": self.role}
         if terms is None:
             return {"event": "nonfinite", **place}
-        if (update.number + 1) % self.run.track.every and update.number + 1 < self.updates:
+        if not self._tells(update):
             return {}
         mine = torch.stack([*terms.values(), torch.tensor(float(self.skipped), device=distributed.device())])
-        *sums, skipped = distributed.sum_over_ranks(mine).tolist()
+        totals, rows = distributed.sums_and_rows(mine, self.health.row())
+        *sums, skipped = totals.tolist()
         losses = {f"loss/{name}": value / distributed.world_size() for name, value in zip(terms, sums, strict=True)}
         return {
             **place,
@@ -160,8 +167,10 @@ class Fit:
             **losses,
             "lr": lr,
             "seconds": round(seconds, 3),
-            "wait": round(self.waited, 3),
+            "wait": round(self.health.waited, 3),
             "skipped": int(skipped),
+            "gradient_norm": float(self.engine.gradient_norm),
+            **self.health.scalars(rows),
             **self._rehearsed(update.number),
         }
 
