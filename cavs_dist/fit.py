@@ -56,7 +56,7 @@ class Fit:
         Raises Interrupted, after a save, on all ranks where one was asked to stop.
         """
         self.engine = Engine(self.model, self.run.engine, self.run.optim)
-        first, start, self.health = self._restore(), time.monotonic(), Health()
+        first, self.health, start = self._restore(), Health(), time.monotonic()
         for update in self._read(first):
             mark(f"stage {self.stage.index}, {self.role}, update {update.number + 1}")
             lr = rate(self.run.optim, update.number, self.updates)

@@ -40,6 +40,7 @@ class Health:
     def __init__(self) -> None:
         """Begin now. Collective."""
         self._hosts = distributed.gather_objects(socket.gethostname())
+        self._memories = tuple(_memory())
         self._slow: dict[int, int] = {}  # rank -> lines in a row
         self._passes: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._tells = False
@@ -96,7 +97,7 @@ class Health:
             "health/throughput": round(sum(clips) / longest, 3),
             "health/wait_share": round(sum(shares) / len(shares), 4),
             "health/wait_share_max": round(max(shares), 4),
-            **{f"health/{name}": round(max(each), 4) for name, each in zip(_memory(), memory, strict=True)},
+            **{f"health/{name}": round(max(each), 4) for name, each in zip(self._memories, memory, strict=True)},
             "health/own": round(median_low(own), 5),
             "health/spread": round(max(own) / max(median_low(own), 1e-9) - 1, 4),
             **({"health/stragglers": stragglers} if stragglers else {}),
