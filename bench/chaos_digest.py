@@ -17,8 +17,8 @@ from cavs_dist.seal import MARKER, Damaged, fingerprint, read_seal
 
 # Where a run lies and who ran it.
 PERSONAL = ("config.yaml", "environment.json", "lock")
-# What of a line in metrics.jsonl depends on the hour.
-TIMES = ("seconds", "wait")
+# What of a line in metrics.jsonl depends on the hour, or on the machine.
+TIMES = ("seconds", "wait", "health/")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def products(run: Path) -> dict[str, str]:
-    """Return the digest of every file of a finished run, by name; of the metrics without the times.
+    """Return the digest of every file of a finished run, by name; of the metrics without times and health.
 
     Weights, memory with its shards, collisions, thresholds, evaluations, the history of clips; also whatever lies
     there that should not.
@@ -72,7 +72,7 @@ def _timeless(path: Path) -> bytes:
     if path.name != "metrics.jsonl":
         return path.read_bytes()
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return json.dumps([{key: line[key] for key in line if key not in TIMES} for line in lines]).encode()
+    return json.dumps([{key: line[key] for key in line if not key.startswith(TIMES)} for line in lines]).encode()
 
 
 def _digest_of_contents(checkpoint: Path) -> str:

@@ -53,6 +53,17 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return total
 
 
+def sums_and_rows(values: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of `values` [n] over all ranks, and every rank's `row` [k] as [W, k], at the cost of one sum.
+
+    Both float32, of the same sizes on all ranks. Collective.
+    """
+    rows = row.new_zeros(world_size(), len(row))
+    rows[rank()] = row
+    total = sum_over_ranks(torch.cat((values, rows.flatten())))
+    return total[: len(values)], total[len(values) :].view_as(rows)
+
+
 class _Summed(torch.autograd.Function):
     """Every rank's loss depends on every rank's part, so slopes are summed too."""
 

@@ -119,12 +119,14 @@ class Engine:
     """A model in training. Everything here is collective.
 
     zero: the ZeRO stage, by which the optimizer's state is cut. stopped_by: the signal that asked any rank to stop, as
-    `finite` last found out; empty if none did.
+    `finite` last found out; empty if none did. gradient_norm: of the last update's gradient, the mean over ranks and
+    micro-batches, before it was clipped; on the device, 0 before the first.
     """
 
     stopped_by = ""
 
     def __init__(self, model: nn.Module, engine: EngineConfig, optim: OptimConfig) -> None:
+        self.gradient_norm = torch.zeros((), device=distributed.device())
         self.model, self.zero = model, engine.zero
         self._finite = torch.zeros((), device=distributed.device())
         self._hooks = [p.register_hook(self._watch) for p in model.parameters() if p.requires_grad]  # type: ignore[no-untyped-call]
@@ -162,8 +164,15 @@ class Engine:
 
     def step(self) -> None:
         """Move the weights, if this was the update's last micro-batch."""
+        last = self._engine.is_gradient_accumulation_boundary()
+        if last and not self.zero:
+            # Every rank has the whole of it, and DeepSpeed keeps no norm.
+            slopes = [p.grad for p in self.model.parameters() if p.grad is not None]
+            self.gradient_norm = nn.utils.get_total_norm(slopes)
         with waiting():
             self._engine.step()
+        if last and self.zero:
+            self.gradient_norm = self._engine.get_global_grad_norm()
 
     def drop(self) -> None:
         """Forget the update's gradients, in the place of its last `step`: neither weights nor moments move."""

@@ -15,11 +15,13 @@ from cavs_dist.curriculum import Stage
 from cavs_dist.data.stream import StageClips, Update, training_updates
 from cavs_dist.engine import Engine, autocast
 from cavs_dist.errors import Interrupted
+from cavs_dist.health import Health
 from cavs_dist.memory.online import OnlineCounts
 from cavs_dist.memory.rehearsal import collision_table, rehearsal_scalars
 from cavs_dist.methods import Method
 from cavs_dist.nonfinite import NonFinite
 from cavs_dist.outputs import Batch
+from cavs_dist.profiling import traced
 from cavs_dist.progress import progress
 from cavs_dist.pulse import mark
 from cavs_dist.randomness import keyed_hash
@@ -46,7 +48,6 @@ class Fit:
         self.updates = run.train.epochs * clips.plan.epoch_length
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.nonfinite = NonFinite(run.train, Path(run.out) / "nonfinite.json", stage.index, role)
-        self.waited = 0.0
         self.skipped = 0
 
     def train(self, track: Track) -> None:
@@ -55,11 +56,12 @@ class Fit:
         Raises Interrupted, after a save, on all ranks where one was asked to stop.
         """
         self.engine = Engine(self.model, self.run.engine, self.run.optim)
-        first, start = self._restore(), time.monotonic()
+        first, self.health, start = self._restore(), Health(), time.monotonic()
         for update in self._read(first):
             mark(f"stage {self.stage.index}, {self.role}, update {update.number + 1}")
             lr = rate(self.run.optim, update.number, self.updates)
-            terms = self._learn(update, lr)
+            with self.health.learning(update, self._tells(update)):
+                terms = self._learn(update, lr)
             if self.online is not None:
                 self.online.close(update.number)
             learned = () if terms is None else update.batches
@@ -82,19 +84,22 @@ class Fit:
             self.model.load_state_dict(self.best[1])
 
     def _read(self, first: int) -> Iterator[Update]:
-        """Yield the updates that are left, with progress, counting the time spent waiting for them."""
+        """Yield the updates that are left, with progress; time the wait for them, and trace those that are chosen."""
         micro = self.run.engine.micro_batch or self.run.optim.batch
         rank, world = distributed.rank(), distributed.world_size()
         weights = None if self.online is None else self.online.weights_in_force
         updates = training_updates(self.clips, first, self.updates, rank, world, micro, weights)
+        traces = Path(self.run.out) / "profile"
+        timed = traced(
+            self._timed(updates), self.run.track.profile, traces, self.before + first, self.before + self.updates
+        )
         what = f"stage {self.stage.index}, {self.role}"
-        return progress(self._timed(updates), what, self.updates, done=first, quiet=not distributed.is_first())
+        return progress(timed, what, self.updates, done=first, quiet=not distributed.is_first())
 
     def _timed(self, updates: Iterator[Update]) -> Iterator[Update]:
         while True:
-            start = time.monotonic()
-            update = next(updates, None)
-            self.waited += time.monotonic() - start
+            with self.health.reading():
+                update = next(updates, None)
             if update is None:
                 return
             self.skipped += len(update.skipped)
@@ -112,7 +117,9 @@ class Fit:
         for number, batch in enumerate(batches):
             with autocast(self.run.engine):
                 taught = self._teach(batch)
-                terms = self.method.loss(batch, self.engine(batch), taught)
+                with self.health.forward():
+                    outputs = self.engine(batch)
+                terms = self.method.loss(batch, outputs, taught)
             if self.online is not None and taught is not None:
                 self.online.add(taught.head, batch, update.number)
             self.engine.backward(torch.stack([term.float() for term in terms.values()]).sum())
@@ -139,6 +146,10 @@ class Fit:
             return {}
         return {name: buffer.clone() for name, buffer in self.model.named_buffers()}
 
+    def _tells(self, update: Update) -> bool:
+        """Tell whether the track has a line of the update."""
+        return (update.number + 1) % self.run.track.every == 0 or update.number + 1 == self.updates
+
     def _line(
         self, update: Update, terms: dict[str, Tensor] | None, lr: float, seconds: float
     ) -> dict[str, float | int | str]:
@@ -146,10 +157,11 @@ class Fit:
         place = {"update": self.before + update.number + 1, "stage": self.stage.index, "phase": self.role}
         if terms is None:
             return {"event": "nonfinite", **place}
-        if (update.number + 1) % self.run.track.every and update.number + 1 < self.updates:
+        if not self._tells(update):
             return {}
         mine = torch.stack([*terms.values(), torch.tensor(float(self.skipped), device=distributed.device())])
-        *sums, skipped = distributed.sum_over_ranks(mine).tolist()
+        totals, rows = distributed.sums_and_rows(mine, self.health.row())
+        *sums, skipped = totals.tolist()
         losses = {f"loss/{name}": value / distributed.world_size() for name, value in zip(terms, sums, strict=True)}
         return {
             **place,
@@ -158,8 +170,10 @@ class Fit:
             **losses,
             "lr": lr,
             "seconds": round(seconds, 3),
-            "wait": round(self.waited, 3),
+            "wait": round(self.health.waited, 3),
             "skipped": int(skipped),
+            "gradient_norm": float(self.engine.gradient_norm),
+            **self.health.scalars(rows),
             **self._rehearsed(update.number),
         }
 

@@ -13,13 +13,15 @@ class Pulse:
     """A rank's last sign of progress.
 
     doing: the work at hand. moved: when it last went on, by time.monotonic. collectives: how many were entered so far.
-    inside: how many of them, one within the other, it is in now, where it may wait for other ranks.
+    inside: how many of them, one within the other, it is in now, where it may wait for other ranks. waited: seconds
+    that it was in any, all together.
     """
 
     doing: str = "the start"
     moved: float = field(default_factory=time.monotonic)
     collectives: int = 0
     inside: int = 0
+    waited: float = 0.0
 
     def __str__(self) -> str:
         """Say where the rank is."""
@@ -42,6 +44,7 @@ def mark(doing: str) -> None:
 @contextmanager
 def waiting() -> Iterator[None]:
     """Tell that this rank may wait for others within the block. Collective."""
+    start = time.monotonic()
     now.collectives += 1
     now.inside += 1
     try:
@@ -49,3 +52,5 @@ def waiting() -> Iterator[None]:
     finally:
         now.moved = time.monotonic()
         now.inside -= 1
+        if not now.inside:
+            now.waited += now.moved - start

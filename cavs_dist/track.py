@@ -6,7 +6,7 @@ import re
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,6 +23,7 @@ from cavs_dist.errors import Interrupted
 from cavs_dist.history import ClipHistory
 from cavs_dist.log import Log
 from cavs_dist.outputs import Batch
+from cavs_dist.profiling import ProfileConfig
 
 Scalar = float | int | str
 STOPPED_PATIENCE = 15.0  # seconds: who stops a run often kills it half a minute later
@@ -38,7 +39,7 @@ class TrackConfig:
     after each stage, or `all`, which names the shards too, by size and sha256 (their bytes are not sent).
     patience: seconds that W&B may take to begin, and to end.
     every: updates between two lines of training scalars. clips: whether every rank tells the keys of the clips that it
-    trains on, in `clips/rank-<r>.jsonl`, an update a line.
+    trains on, in `clips/rank-<r>.jsonl`, an update a line. profile: which updates are traced.
     """
 
     wandb: Literal["off", "offline", "online"] = "off"
@@ -49,6 +50,7 @@ class TrackConfig:
     patience: float = 60.0
     every: int = 10
     clips: bool = False
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
 
 
 class Track:
@@ -183,7 +185,7 @@ def _start(folder: Path, config: TrackConfig, run_config: Mapping[str, Any], run
         job_type="train",
         tags=tags,
         id=run_id,
-        config=disclosed(dict(run_config)),
+        config=disclosed({name: section for name, section in run_config.items() if name != "slurm"}),
         patience=config.patience,
     )
 

@@ -16,6 +16,8 @@ def test_alone() -> None:
     assert distributed.gather_objects({"a": 1}) == [{"a": 1}]
     distributed.barrier()
     distributed.refuse_unequal(b"digest", "memory")
+    total, rows = distributed.sums_and_rows(values, torch.tensor([5.0]))
+    assert total.equal(values) and rows.tolist() == [[5.0]]
     assert distributed.start_sum(values)().equal(values)
     assert distributed.largest_over_ranks(7) == 7
     assert distributed.gather_rows(values).equal(values)
@@ -46,6 +48,7 @@ def rank_of_two(rank: int, folder: str) -> None:
         distributed.shift(values, 1).tolist(),
         distributed.gather_rows(values[: 2 * rank]).tolist(),
         slopes_of_gathered(rank),
+        [part.tolist() for part in distributed.sums_and_rows(torch.ones(2), torch.tensor([rank + 0.1, 7.0]))],
     ]
     distributed.refuse_unequal(b"the same", "memory")
     try:
@@ -70,11 +73,12 @@ def test_two_ranks(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
     for rank in range(2):
         who, total, kept, gathered, later, largest, behind, rows, *others = torch.load(tmp_path / f"{rank}.pt")
-        slopes, refusal, trouble = others
+        slopes, (sums, own), refusal, trouble = others
         assert who == (rank, 2, rank == 0)
         assert total == later == [[3] * 3] * 2 and kept == [[rank + 1] * 3] * 2
         assert largest == 6 and behind == [[2 - rank] * 3] * 2 and rows == [[2] * 3] * 2
         assert slopes == ([[3]], [[6], [12]])[rank]
+        assert sums == [2, 2] and own == [[pytest.approx(each), 7] for each in (0.1, 1.1)]
         assert gathered == ["from 0", "from 1"]
         assert refusal.startswith("the memory differs between ranks: ranks [1] do not hold what rank 0 holds")
         assert trouble == "one rank's trouble"

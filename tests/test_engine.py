@@ -65,6 +65,25 @@ def test_an_update_is_the_plain_one(zero: int, micro_batches: int) -> None:
     assert torch.allclose(weights(model), weights(plain), atol=1e-6)
 
 
+@pytest.mark.parametrize("zero", [0, 1, 2])
+@pytest.mark.parametrize("micro_batches", [1, 2])
+@pytest.mark.parametrize("clip", [0.0, 1e-3])
+def test_the_norm_of_the_gradient_is_that_before_clipping(zero: int, micro_batches: int, clip: float) -> None:
+    model, plain = make_model(), make_model().double()
+    model[2].bias.requires_grad_(False)  # type: ignore[index]
+    engine = Engine(model, EngineConfig(zero=zero, micro_batch=4 // micro_batches), OptimConfig(batch=4, clip=clip))
+    assert float(engine.gradient_norm) == 0
+    for batch in make_batches():
+        with torch.no_grad():
+            for exact, weight in zip(plain.parameters(), model.parameters(), strict=True):
+                exact.copy_(weight)
+        slopes = torch.autograd.grad(plain(batch.double()).square().mean(), [*plain.parameters()][:-1])
+        update(engine, batch, micro_batches)
+        expected = torch.cat([slope.flatten() for slope in slopes]).norm().item()
+        assert float(engine.gradient_norm) == pytest.approx(expected, rel=1e-6)
+    engine.close()
+
+
 def test_the_rate_is_set_and_frozen_parameters_stay() -> None:
     model = make_model()
     model[0].requires_grad_(False)  # type: ignore[index]

@@ -19,6 +19,14 @@ def test_a_rank_is_still_unless_it_waits_for_others() -> None:
     assert pulse.now.still() < 0.05 and str(pulse.now) == "stage 1, main, update 17"
 
 
+def test_the_time_in_collectives_is_counted_once() -> None:
+    before = pulse.now.waited
+    time.sleep(0.05)
+    with pulse.waiting(), pulse.waiting():
+        time.sleep(0.05)
+    assert 0.05 <= pulse.now.waited - before < 0.1
+
+
 def test_a_failed_collective_is_left_too() -> None:
     with pytest.raises(RuntimeError), pulse.waiting():
         raise RuntimeError("Connection closed by peer")

@@ -51,7 +51,7 @@ def test_a_digest_follows_weights_moments_and_position(engine: Engine, tmp_path:
 
 
 def test_every_file_of_a_run_counts_and_of_its_metrics_all_but_the_times(tmp_path: Path) -> None:
-    line = '{"update": 1, "loss": 0.5, "seconds": 3.1, "wait": 0.1}\n'
+    line = '{"update": 1, "loss": 0.5, "seconds": 3.1, "wait": 0.1, "health/own": 0.2}\n'
     runs = tmp_path / "one", tmp_path / "two"
     for run in runs:
         (run / "stages").mkdir(parents=True)
@@ -59,7 +59,7 @@ def test_every_file_of_a_run_counts_and_of_its_metrics_all_but_the_times(tmp_pat
         (run / "metrics.jsonl").write_text(line)
         (run / "lock").write_text(run.name)
     one, two = runs
-    (two / "metrics.jsonl").write_text(line.replace("3.1", "9.9"))
+    (two / "metrics.jsonl").write_text(line.replace("3.1", "9.9").replace("0.2", "0.3"))
     assert differences(products(one), products(two)) == []
     (two / "metrics.jsonl").write_text(line.replace("0.5", "0.6"))
     (two / "stages/weights").unlink()

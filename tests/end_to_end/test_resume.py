@@ -28,10 +28,11 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole]
 
 
-def losses(folder: Path) -> dict[int, float]:
+def learned(folder: Path) -> dict[int, tuple[float, float]]:
+    """The loss and the norm of the gradient of each update."""
     made = [line for line in lines(folder) if "loss" in line]
     assert len({line["update"] for line in made}) == len(made)
-    return {line["update"]: line["loss"] for line in made}
+    return {line["update"]: (line["loss"], line["gradient_norm"]) for line in made}
 
 
 def weights(folder: Path) -> dict[str, bytes]:
@@ -63,7 +64,7 @@ def test_kill_9_twice_and_go_on(
     assert process.returncode == 0, said
     assert "stage 1, main: 14/14" in said and "twin" not in said
     assert weights(out) == weights(finished)
-    assert losses(out) == losses(finished)
+    assert learned(out) == learned(finished)
 
 
 @pytest.mark.slow
@@ -84,7 +85,7 @@ def test_killed_at_any_moment(start: Start, tiny: str, shaken: Path, finished: P
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     assert weights(tmp_path) == weights(finished)
-    assert losses(tmp_path) == losses(finished)
+    assert learned(tmp_path) == learned(finished)
     events = [(line["event"], line["stage"]) for line in lines(tmp_path) if "event" in line]
     assert len(set(events)) == len(events)
 
