@@ -19,8 +19,8 @@ STALL = 30.0
 class Loopback(ThreadingHTTPServer):
     """Serves `root`. faults: what the next answers are, one each: see `_Handler.misbehave`; then all is well.
 
-    always: a fault for every request of a path that ends so. asked: the path and the Range of every request, in order.
-    authorized: what each of them brought to be let in.
+    at: what paths end with that `faults` hit. always: a fault for every request of a path that ends so. asked: the path
+    and the Range of every request, in order. authorized: what each of them brought to be let in.
     """
 
     daemon_threads = True
@@ -30,6 +30,7 @@ class Loopback(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.root = root.resolve()
         self.faults: deque[str] = deque()
+        self.at = ""
         self.always: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
         self.authorized: list[str | None] = []
@@ -52,7 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append((path, wanted))
         self.server.authorized.append(self.headers.get("Authorization"))
         always = next((fault for end, fault in self.server.always.items() if path.endswith(end)), "")
-        fault = always or (self.server.faults.popleft() if self.server.faults else "")
+        now = self.server.faults and path.endswith(self.server.at)
+        fault = always or (self.server.faults.popleft() if now else "")
         file = (self.server.root / path.lstrip("/")).resolve()
         if not file.is_relative_to(self.server.root) or not file.is_file():
             fault = fault or "404"

@@ -223,6 +223,7 @@ class Setting:
 
 def open_setting(run: Run) -> Setting:
     """Read the indexes and work out everything that can be refused before any work starts."""
+    refuse_out_of_range(flatten(as_tree(run)))
     train, test = open_split(run.data, "train"), open_split(run.data, "test")
     validation = open_split(run.data, "val") if run.train.keep == "best" else None
     for split in (test, validation):
@@ -237,9 +238,8 @@ def open_setting(run: Run) -> Setting:
 
 
 def refuse_impossible(setting: Setting) -> None:
-    """Raise InputError for values that make no sense, alone or together, on as many ranks as there are."""
+    """Raise InputError for values that make no sense together, on as many ranks as there are."""
     run = setting.run
-    refuse_out_of_range(flatten(as_tree(run)))
     rehearses = run.memory.select != "none" and run.rehearse.mode == "ratio" and run.rehearse.share > 0
     if rehearses and not round(run.rehearse.share * run.optim.batch):
         raise InputError(f"rehearse.share={run.rehearse.share} of optim.batch={run.optim.batch} is no slot: raise one")

@@ -1,6 +1,7 @@
 """Training from shards on a server is training from a disk, bit for bit, also where the server fails."""
 
 import subprocess
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -91,8 +92,8 @@ def test_a_run_begun_on_a_disk_goes_on_from_a_failing_server(
     wait_for(process, out, 5)
     process.kill()
     process.communicate()
-    server.faults += ["", "", "", "", "500", "cut", "", "flip", "elsewhere", "short", "", "404", "resized"]
-    process = start(*command, *there, "data.workers=2")
+    server.at, server.faults = ".tar", deque(["500", "cut", "flip", "elsewhere", "short", "unmeasured"])
+    process = start(*command, *there, "data.workers=2", "data.remote.attempts=9")
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     assert "asking again" in said and not server.faults
@@ -103,10 +104,10 @@ def test_a_run_begun_on_a_disk_goes_on_from_a_failing_server(
 
 @pytest.mark.slow
 def test_a_server_that_goes_ends_a_run_and_is_no_reason_to_skip(
-    start: Start, tiny: str, shaken: Path, server: Loopback, there: list[str], tmp_path: Path
+    start: Start, tiny: str, server: Loopback, there: list[str], tmp_path: Path
 ) -> None:
     server.always[".tar"] = "503"
-    command = ("train", tiny, f"out={tmp_path / 'run'}", f"train.start={shaken}", *there)
+    command = ("train", tiny, f"out={tmp_path / 'run'}", *there)
     process = start(*command, "data.on_corrupt=skip", "data.workers=1", "data.remote.attempts=2")
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2, said

@@ -47,14 +47,16 @@ class BlockCache:
         self.folder, self._most = folder, most
         self._warned = False
 
-    def read(self, name: str) -> bytes | None:
-        """Return a block, if it is there."""
+    def read(self, name: str, size: int, first: int, count: int) -> bytes | None:
+        """Return `count` bytes of a block, from byte `first` on, if there is a block of this name and size."""
         try:
-            data = (self.folder / name).read_bytes()
-            os.utime(self.folder / name)
+            with (self.folder / name).open("rb", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size != size:
+                    return None
+                os.utime(file.fileno())
+                return os.pread(file.fileno(), count, first)
         except OSError:
             return None
-        return data
 
     def keep(self, name: str, data: bytes) -> None:
         """Put a block in, in place of one of its name. A disk that does not take it is worth one warning."""

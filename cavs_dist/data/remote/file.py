@@ -2,10 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
+from typing import TypeAlias
 
 from cavs_dist.data.remote.address import Address
 from cavs_dist.data.remote.answer import Gone
@@ -17,6 +19,7 @@ from cavs_dist.errors import InputError
 # What is asked for and kept at once: clips are read in an order that soon comes back to a clip's neighbours.
 BLOCK = 1 << 20
 BLOCKS_PER_REQUEST = 16
+Piece: TypeAlias = tuple[int, bytes]  # bytes of a file, and where the first of them lies
 
 
 @dataclass(frozen=True)
@@ -46,31 +49,42 @@ class RemoteFile:
         Neighbouring blocks that are not in the cache are asked for at once. Gone where the file is no more, or of
         another size; InputError where the server does not send it. That it is what was wanted, the caller checks.
         """
-        wanted = sorted({number for first, size in ranges for number in _blocks_of(first, size)})
-        blocks = {} if fresh else dict(self._kept(wanted))
-        for run in _runs([number for number in wanted if number not in blocks]):
-            blocks |= self._ask(run)
-        return [_cut(blocks, first, size) for first, size in ranges]
+        spans = _spans(ranges)
+        found = {} if fresh else dict(self._kept(spans))
+        for run in _runs([number for number in sorted(spans) if number not in found]):
+            found |= self._ask(run)
+        return [_cut(found, first, size) for first, size in ranges]
 
     def whole(self) -> bytes:
-        """Return all of it; InputError if it is not what its SHA-256 says, asked for twice."""
-        for fresh in (False, True):
-            (data,) = self.read([(0, self.size)], fresh=fresh)
-            if hashlib.sha256(data).hexdigest() == self.sha256:
+        """Return all of it; Gone or InputError where it is not there, or not what its SHA-256 says, asked for twice."""
+        with suppress(Gone):
+            if self._is(data := self.read([(0, self.size)])[0]):
                 return data
+        if self._is(data := self.read([(0, self.size)], fresh=True)[0]):
+            return data
         raise InputError(f"{self} is not what its folder's shards.json says: make that anew, or copy the folder again")
 
-    def _kept(self, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-        for number in numbers:
-            data = _node(os.getpid(), self.address.rules)[1].read(self._name(number))
-            if data is not None and len(data) == min(BLOCK, self.size - number * BLOCK):
-                yield number, data
+    def _is(self, data: bytes) -> bool:
+        return hashlib.sha256(data).hexdigest() == self.sha256
 
-    def _ask(self, run: range) -> dict[int, bytes]:
+    def _kept(self, spans: Mapping[int, range]) -> Iterator[tuple[int, Piece]]:
+        """Yield of each block that is in the cache, by its number, the span that is wanted."""
+        for number, span in spans.items():
+            block = range(number * BLOCK, min((number + 1) * BLOCK, self.size))
+            data = _node(os.getpid(), self.address.rules)[1].read(
+                self._name(number), len(block), span.start - block.start, len(span)
+            )
+            if data is not None:
+                yield number, (span.start, data)
+
+    def _ask(self, run: range) -> dict[int, Piece]:
         """Ask for neighbouring blocks, and keep them."""
-        data = self._get(run.start * BLOCK, min(run.stop * BLOCK, self.size))
-        blocks = {number: data[(number - run.start) * BLOCK :][:BLOCK] for number in run}
-        for number, block in blocks.items():
+        first = run.start * BLOCK
+        data = self._get(first, min(run.stop * BLOCK, self.size))
+        blocks = {
+            number: (number * BLOCK, data[number * BLOCK - first : (number + 1) * BLOCK - first]) for number in run
+        }
+        for number, (_, block) in blocks.items():
             _node(os.getpid(), self.address.rules)[1].keep(self._name(number), block)
         return blocks
 
@@ -112,6 +126,17 @@ def parts(address: Address) -> Iterator[bytes]:
         yield data
 
 
+def _spans(ranges: Iterable[tuple[int, int]]) -> dict[int, range]:
+    """Return, by the number of each block that is wanted, the shortest span that holds all that is wanted of it."""
+    spans: dict[int, range] = {}
+    for first, size in ranges:
+        for number in _blocks_of(first, size):
+            start, stop = max(first, number * BLOCK), min(first + size, (number + 1) * BLOCK)
+            known = spans.get(number, range(start, stop))
+            spans[number] = range(min(start, known.start), max(stop, known.stop))
+    return spans
+
+
 def _blocks_of(first: int, size: int) -> range:
     return range(first // BLOCK, -(-(first + size) // BLOCK))
 
@@ -124,6 +149,7 @@ def _runs(numbers: Sequence[int]) -> Iterator[range]:
             yield range(start, min(start + BLOCKS_PER_REQUEST, run[-1] + 1))
 
 
-def _cut(blocks: dict[int, bytes], first: int, size: int) -> bytes:
-    numbers = _blocks_of(first, size)
-    return b"".join(blocks[number] for number in numbers)[first - numbers.start * BLOCK :][:size]
+def _cut(found: Mapping[int, Piece], first: int, size: int) -> bytes:
+    """Put bytes first..first+size-1 together from what was found of their blocks."""
+    pieces = [found[number] for number in _blocks_of(first, size)]
+    return b"".join(data[max(first - start, 0) : first + size - start] for start, data in pieces)

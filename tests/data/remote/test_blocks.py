@@ -17,6 +17,10 @@ def name(number: int, content: str = "ab") -> str:
     return f"{content * 32}-{number}"
 
 
+def whole(cache: BlockCache, number: int, size: int) -> bytes | None:
+    return cache.read(name(number), size, 0, size)
+
+
 def held(folder: Path) -> int:
     """Bytes of all files in the cache's folder, its lock's left out; a file may go while we look."""
     total = 0
@@ -30,11 +34,12 @@ def held(folder: Path) -> int:
 
 def test_a_block_is_kept_and_replaced(tmp_path: Path) -> None:
     cache = BlockCache(tmp_path, 100)
-    assert cache.read(name(0)) is None
+    assert whole(cache, 0, 3) is None
     cache.keep(name(0), b"one")
-    assert BlockCache(tmp_path, 100).read(name(0)) == b"one"
+    assert whole(BlockCache(tmp_path, 100), 0, 3) == b"one"
     cache.keep(name(0), b"other")
-    assert cache.read(name(0)) == b"other" and int((tmp_path / "lock").read_text()) == 5
+    assert whole(cache, 0, 3) is None and whole(cache, 0, 5) == b"other" and cache.read(name(0), 5, 1, 3) == b"the"
+    assert int((tmp_path / "lock").read_text()) == 5
 
 
 def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
@@ -42,9 +47,9 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     for number in range(4):
         cache.keep(name(number), bytes(10))
         time.sleep(0.01)
-    cache.read(name(0))
+    cache.read(name(0), 10, 3, 2)
     cache.keep(name(4), bytes(10))
-    assert [cache.read(name(number)) is not None for number in range(5)] == [True, False, True, True, True]
+    assert [whole(cache, number, 10) is not None for number in range(5)] == [True, False, True, True, True]
 
 
 def test_blocks_that_others_left_count_and_nothing_else_is_touched(tmp_path: Path) -> None:
@@ -61,7 +66,7 @@ def test_what_a_killed_process_left_half_done_is_mended(tmp_path: Path) -> None:
     (tmp_path / ".new").write_bytes(bytes(7))
     cache = BlockCache(tmp_path, 40)
     cache.keep(name(1), bytes(10))
-    assert cache.read(name(1)) is not None and held(tmp_path) == 10
+    assert whole(cache, 1, 10) is not None and held(tmp_path) == 10
     assert int((tmp_path / "lock").read_text()) == 10
 
 
@@ -69,7 +74,7 @@ def test_a_block_larger_than_the_bound_is_not_kept(tmp_path: Path) -> None:
     cache = BlockCache(tmp_path, 40)
     cache.keep(name(0), bytes(40))
     cache.keep(name(1), bytes(41))
-    assert cache.read(name(1)) is None and cache.read(name(0)) is not None
+    assert whole(cache, 1, 41) is None and whole(cache, 0, 40) is not None
 
 
 def test_a_disk_that_takes_no_more_is_worth_one_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +88,7 @@ def use(folder: Path, most: int, seed: int) -> None:
     cache, draws = BlockCache(folder, most), random.Random(seed)
     for _ in range(300):
         number = draws.randrange(40)
-        found = cache.read(name(number))
+        found = whole(cache, number, SIZE)
         if found is None:
             cache.keep(name(number), bytes([number]) * SIZE)
         elif found != bytes([number]) * SIZE:

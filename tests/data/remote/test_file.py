@@ -79,8 +79,9 @@ def test_a_file_that_changes_its_size_or_goes_is_gone(file: RemoteFile, data_set
         file.read([(0, 10)])
 
 
-def test_damage_on_the_way_is_asked_for_again(file: RemoteFile, content: bytes, server: Loopback) -> None:
-    server.faults.append("flip")
+@pytest.mark.parametrize("fault", ["flip", "404", "resized"])
+def test_damage_on_the_way_is_asked_for_again(file: RemoteFile, content: bytes, server: Loopback, fault: str) -> None:
+    server.faults.append(fault)
     assert file.whole() == content
 
 
