@@ -38,8 +38,7 @@ class DataConfig:
     workers: processes that read, on each rank. on_corrupt: what a clip that cannot be read does; with `skip` its
     neighbour takes its slot. corrupt_budget: how many different ones a rank skips, in one pass over a stage's training
     or in one evaluation, before the run ends. augment: what training does to a clip. mix: how clips become mixtures, in
-    separation. limits: what a clip may cost. remote: which servers may be asked, and
-    how.
+    separation. limits: what a clip may cost. remote: which servers may be asked, and how.
     """
 
     path: str
