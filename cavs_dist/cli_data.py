@@ -13,6 +13,10 @@ app = typer.Typer(no_args_is_help=True, help="Make shards, look at them, check t
 console = Console()
 
 Folder = Annotated[Path, typer.Argument(help="a folder of shards")]
+Place = Annotated[str, typer.Argument(metavar="FOLDER", help="a folder of shards, or its address on a server")]
+Reach = Annotated[
+    list[str] | None, typer.Argument(help="of data.remote: hosts=[HOST] or buckets=[BUCKET] ...", show_default=False)
+]
 Out = Annotated[Path, typer.Argument(help="the folder of shards to make")]
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="key=value ...", show_default=False)]  # noqa: UP045
 Workers = Annotated[int, typer.Option(help="processes")]
@@ -93,6 +97,7 @@ def index(
 ) -> None:
     """Make the index of tars made elsewhere."""
     from cavs_dist.data.index import parse_names
+    from cavs_dist.data.remote.catalogue import write_catalogue
     from cavs_dist.data.shard import index_shard, write_index
     from cavs_dist.data.sources.listing import read_rows
 
@@ -100,15 +105,25 @@ def index(
     for tar in tars:
         made = index_shard(tar, known)
         typer.echo(f"{write_index(made)}: {len(made.clips)} clips")
+    for folder in sorted({tar.parent for tar in tars}):
+        write_catalogue(folder)
+
+
+@app.command("catalogue")
+def catalogue(folder: Folder) -> None:
+    """List the indexes of shards in shards.json, by which a folder is read from a server."""
+    from cavs_dist.data.remote.catalogue import write_catalogue
+
+    typer.echo(write_catalogue(folder))
 
 
 @app.command("check")
-def check(folder: Folder, workers: Workers = CORES, seconds: Seconds = STANDARD_SECONDS) -> None:
+def check(folder: Place, reach: Reach = None, workers: Workers = CORES, seconds: Seconds = STANDARD_SECONDS) -> None:
     """Check counts, hashes, completeness and decodability; name every bad clip, and exit with 2 if there is one."""
     from cavs_dist.data.check import check as find_problems
     from cavs_dist.data.decode import Limits
 
-    problems = find_problems(folder, workers=workers, limits=Limits(max_seconds=seconds))
+    problems = find_problems(_locate(folder, reach), workers=workers, limits=Limits(max_seconds=seconds))
     for problem in problems:
         typer.echo(f"{problem.shard}: {problem.key or 'the shard'}: {problem.reason}")
     if problems:
@@ -118,7 +133,8 @@ def check(folder: Folder, workers: Workers = CORES, seconds: Seconds = STANDARD_
 
 @app.command("inspect")
 def inspect(
-    folder: Folder,
+    folder: Place,
+    reach: Reach = None,
     sheet: Annotated[Optional[Path], typer.Option(help="contact sheet to write (PNG)")] = None,  # noqa: UP045
     split: Annotated[str, typer.Option(help="of the contact sheet")] = "train",
     seconds: Seconds = STANDARD_SECONDS,
@@ -129,10 +145,11 @@ def inspect(
     from cavs_dist.data.inspect import inspection_tables
     from cavs_dist.data.sheet import contact_sheet
 
-    for table in inspection_tables(summarise(folder)):
+    place = _locate(folder, reach)
+    for table in inspection_tables(summarise(place)):
         console.print(table)
     picture = sheet or Path("contact-sheet.png")
-    contact_sheet(folder, split, picture, limits=Limits(max_seconds=seconds))
+    contact_sheet(place, split, picture, limits=Limits(max_seconds=seconds))
     typer.echo(picture)
 
 
@@ -156,6 +173,15 @@ def order(
         lines = order_of_config(source, rest, stage, ranks, first, updates)
     for line in lines:
         typer.echo(line)
+
+
+def _locate(folder: str, reach: list[str] | None) -> Any:
+    """Return where a folder lies; of a server, by the rules given as `key=value` of the section data.remote."""
+    from cavs_dist.config import parse_override, structure
+    from cavs_dist.data.index import locate
+    from cavs_dist.data.remote.config import RemoteConfig
+
+    return locate(folder, structure(RemoteConfig(), [(text, parse_override(text)) for text in reach or ()]))
 
 
 def _stage(overrides: list[str]) -> tuple[int, list[str]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cavs_dist.data.augment import normalise, resize, whole
 from cavs_dist.data.clip import Encoded
 from cavs_dist.data.decode import Limits, load_clip
+from cavs_dist.data.remote.catalogue import write_catalogue
 from cavs_dist.data.scenes.compose import SPLITS
 from cavs_dist.data.separation import MOTION, OBJECT
 from cavs_dist.data.shard import ClipEntry, ShardReader, read_split, write_shards
@@ -58,6 +59,7 @@ def add_features(folder: Path, out: Path, network: Network, limits: Limits, work
             what=f"{split} features",
             plan=f"features {network} of {[index.sha256 for index in indexes]}",
         )
+    write_catalogue(out)
 
 
 def features(frames: Tensor, encoder: nn.Module) -> tuple[Tensor, Tensor]:

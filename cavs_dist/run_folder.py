@@ -27,6 +27,7 @@ FREE = (
     "out",
     "engine",
     "data.path",
+    "data.remote",
     "data.workers",
     "memory.cache",
     "train.checkpoint",

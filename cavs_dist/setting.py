@@ -14,6 +14,7 @@ from cavs_dist.curriculum import Stage, make_stages
 from cavs_dist.data.order import refuse_uneven
 from cavs_dist.data.pairing import refuse_one_class
 from cavs_dist.data.rehearse import Plan, RehearseConfig
+from cavs_dist.data.remote.file import BLOCK
 from cavs_dist.data.shard import ClipEntry
 from cavs_dist.data.split import Split, of_seen, of_stage, open_split
 from cavs_dist.data.stream import AHEAD, StageClips, evaluation_batches
@@ -37,7 +38,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1), "data.size": (32, math.inf), "data.frames": (0, math.inf), "data.step": (0, math.inf),
     "data.window": (1, math.inf), "data.workers": (0, math.inf), "data.corrupt_budget": (0, math.inf),
     "data.mix.rate": (1000, math.inf), "data.mix.samples": (1024, math.inf), "data.mix.gain": (0, 1),
-    "data.mix.margin": (0, math.inf),
+    "data.mix.margin": (0, math.inf), "data.remote.cache_bytes": (BLOCK, math.inf), "data.remote.attempts": (1, 100),
+    "data.remote.backoff": (0, 60), "data.remote.failures": (1, math.inf), "data.remote.connect": (0.01, math.inf),
+    "data.remote.read": (0.01, math.inf), "data.remote.request": (0.01, math.inf),
     "data.augment.crop": (0, 0.9), "data.augment.flip": (0, 1), "data.augment.colour": (0, 1),
     "data.augment.speed": (0, 4), "data.augment.gain": (0, 60), "data.augment.noise": (0, 1),
     "data.augment.bands": (0, 1), "model.channels": (2, math.inf), "model.features": (1, math.inf),
@@ -220,6 +223,7 @@ class Setting:
 
 def open_setting(run: Run) -> Setting:
     """Read the indexes and work out everything that can be refused before any work starts."""
+    refuse_out_of_range(flatten(as_tree(run)))
     train, test = open_split(run.data, "train"), open_split(run.data, "test")
     validation = open_split(run.data, "val") if run.train.keep == "best" else None
     for split in (test, validation):
@@ -234,9 +238,8 @@ def open_setting(run: Run) -> Setting:
 
 
 def refuse_impossible(setting: Setting) -> None:
-    """Raise InputError for values that make no sense, alone or together, on as many ranks as there are."""
+    """Raise InputError for values that make no sense together, on as many ranks as there are."""
     run = setting.run
-    refuse_out_of_range(flatten(as_tree(run)))
     rehearses = run.memory.select != "none" and run.rehearse.mode == "ratio" and run.rehearse.share > 0
     if rehearses and not round(run.rehearse.share * run.optim.batch):
         raise InputError(f"rehearse.share={run.rehearse.share} of optim.batch={run.optim.batch} is no slot: raise one")

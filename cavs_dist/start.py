@@ -6,7 +6,7 @@ from pathlib import Path
 from cavs_dist.config import as_tree, read_config
 from cavs_dist.errors import InputError
 from cavs_dist.files import whole
-from cavs_dist.run_folder import RunFolder, flatten, write_json
+from cavs_dist.run_folder import FREE, RunFolder, flatten, write_json
 from cavs_dist.setting import Setting
 from cavs_dist.tasks.base import ModelRole
 
@@ -29,9 +29,7 @@ def open_start(setting: Setting) -> RunFolder | None:
         raise InputError(f"train.start={start} has no finished stage 0: train that run first")
     there, here = flatten(read_config(folder.path / "config.yaml")), flatten(as_tree(setting.run))
     different = [
-        key
-        for key in sorted(here)
-        if key.startswith(SAME) and key not in ("data.workers", "data.path") and there.get(key) != here[key]
+        key for key in sorted(here) if key.startswith(SAME) and not key.startswith(FREE) and there.get(key) != here[key]
     ]
     if folder.data() != setting.train.digest:
         different.append("data.path")

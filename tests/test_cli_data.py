@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from loopback import serving
 from PIL import Image
 
 from cavs_dist.cli import main
@@ -136,3 +137,24 @@ def test_an_order_that_cannot_be_is_refused(call: Call, tiny: str, args: list[st
 def test_a_run_keeps_its_config(call: Call, finished: Path) -> None:
     code, _, err = call("order", finished, "optim.batch=8")
     assert code == 2 and "leave out optim.batch=8" in err
+
+
+def test_a_folder_is_listed_and_read_from_a_server(
+    call: Call, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    folder = shutil.copytree(scenes, tmp_path / "scenes")
+    (folder / "shards.json").unlink()
+    with serving(tmp_path) as server:
+        url, reach = f"{server.url}/scenes", [f"hosts=['{server.host}']", "schemes=[http]", f"cache={tmp_path}/cache"]
+        code, _, err = call("inspect", url, *reach)
+        assert code == 2 and "run `cavs-dist data catalogue FOLDER`" in err
+        code, out, _ = call("catalogue", folder)
+        assert code == 0 and Path(out.strip()) == folder / "shards.json"
+        code, out, _ = call("inspect", url, *reach, "--sheet", tmp_path / "sheet.png")
+        assert code == 0 and "violin" in out and (tmp_path / "sheet.png").stat().st_size > 1000
+        code, out, _ = call("check", url, *reach, "--workers", 1)
+        assert code == 0 and f"{url}: every clip is whole" in out
+        for wrong, message in (([], "data.remote.schemes"), (["hots=[x]"], "did you mean hosts?")):
+            code, _, err = call("check", url, *wrong)
+            assert code == 2 and message in err

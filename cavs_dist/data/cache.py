@@ -2,9 +2,8 @@
 
 from collections import OrderedDict
 from collections.abc import Collection
-from pathlib import Path
 
-from cavs_dist.data.shard import ClipEntry, ShardReader
+from cavs_dist.data.shard import ClipEntry, Shard, ShardReader
 
 
 class CachedReader(ShardReader):
@@ -13,7 +12,7 @@ class CachedReader(ShardReader):
     def __init__(self, limit: int, most_open: int = 64) -> None:
         super().__init__(most_open)
         self.limit, self.held = limit, 0
-        self._members: OrderedDict[tuple[Path, str, str], bytes] = OrderedDict()
+        self._members: OrderedDict[tuple[Shard, str, str], bytes] = OrderedDict()
 
     def read(self, entry: ClipEntry, extensions: Collection[str] | None = None) -> dict[str, bytes]:
         """Return the clip's members (only `extensions`, if given), from RAM where they are there."""

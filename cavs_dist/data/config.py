@@ -7,6 +7,7 @@ from cavs_dist.data.augment import AugmentConfig
 from cavs_dist.data.decode import Limits
 from cavs_dist.data.order import Tail
 from cavs_dist.data.pairing import Pairing
+from cavs_dist.data.remote.config import RemoteConfig
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,15 @@ class MixConfig:
 class DataConfig:
     """The section `data`.
 
-    path: the folder of the shards. sources: use all clips, or those with a single sounding class, or with several.
+    path: the folder of the shards, or its address on a server: https://HOST/FOLDER or s3://BUCKET/FOLDER.
+    sources: use all clips, or those with a single sounding class, or with several.
     size: side of the square frames, pixels. frames: that a training clip is sampled down or padded up to, 0 for all.
     step: seconds between the sounds of two frames (VGGish's 0.96 s, or 1.0 where frames are one second apart).
     window: clips within which the order is shuffled. tail: what becomes of the clips that do not fill an update.
     workers: processes that read, on each rank. on_corrupt: what a clip that cannot be read does; with `skip` its
     neighbour takes its slot. corrupt_budget: how many different ones a rank skips, in one pass over a stage's training
     or in one evaluation, before the run ends. augment: what training does to a clip. mix: how clips become mixtures, in
-    separation. limits: what a clip may cost.
+    separation. limits: what a clip may cost. remote: which servers may be asked, and how.
     """
 
     path: str
@@ -52,3 +54,4 @@ class DataConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     mix: MixConfig = field(default_factory=MixConfig)
     limits: Limits = field(default_factory=Limits)
+    remote: RemoteConfig = field(default_factory=RemoteConfig)

@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 from rich.table import Table
 
-from cavs_dist.data.index import ShardIndex, plain_path, read_split, splits_in
+from cavs_dist.data.index import Location, ShardIndex, read_split, splits_in
 from cavs_dist.errors import InputError
 
 PAIRS_SHOWN = 12
@@ -38,14 +37,14 @@ class SplitSummary:
 class Inspection:
     """What a data set holds. names: mask id -> class name, of all splits together."""
 
-    folder: Path
+    folder: Location
     names: Mapping[int, str]
     splits: tuple[SplitSummary, ...]
 
 
-def inspect(folder: Path) -> Inspection:
+def inspect(folder: Location) -> Inspection:
     """Count what the indexes of a data set say of it; no tar is opened."""
-    splits = {split: read_split(folder, split) for split in splits_in(plain_path(folder))}
+    splits = {split: read_split(folder, split) for split in splits_in(folder)}
     if not splits:
         raise InputError(f"{folder} has no shards: expected train-000000.tar, train-000000.json and so on")
     names = {number: name for indexes in splits.values() for number, name in indexes[0].names.items()}

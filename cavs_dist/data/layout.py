@@ -90,6 +90,13 @@ def whole(value: object, low: int, high: int, name: str) -> int:
     return value
 
 
+def digest(value: object) -> str:
+    """Return `value`, which must be a SHA-256 in hexadecimal."""
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+        raise InputError(f"'sha256' is {repr(value)[:80]}, expected 64 hexadecimal digits")
+    return value
+
+
 def distinct_names(values: object, what: str) -> tuple[str, ...]:
     """Return `values`, which must be a list of different, printable, non-empty names."""
     if not isinstance(values, list) or not all(isinstance(one, str) and one and one.isprintable() for one in values):

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cavs_dist.data.clip import IGNORED, Clip
 from cavs_dist.data.decode import STANDARD_LIMITS, Limits, load_clip
-from cavs_dist.data.index import ClipEntry, read_split
+from cavs_dist.data.index import ClipEntry, Location, read_split
 from cavs_dist.data.shard import ShardReader
 from cavs_dist.randomness import keyed_hash
 
@@ -26,7 +26,7 @@ INK = (235, 235, 235)
 
 
 def contact_sheet(
-    folder: Path, split: str, out_png: Path, rows: int = 12, limits: Limits = STANDARD_LIMITS
+    folder: Location, split: str, out_png: Path, rows: int = 12, limits: Limits = STANDARD_LIMITS
 ) -> tuple[str, ...]:
     """Draw `rows` clips of a split, one a row, as many classes as possible; return their keys.
 

@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cavs_dist.curriculum import Protocol, Stage, in_stage
 from cavs_dist.data.config import DataConfig
-from cavs_dist.data.shard import ClipEntry, plain_path, read_split
+from cavs_dist.data.index import locate
+from cavs_dist.data.shard import ClipEntry, read_split
 from cavs_dist.errors import InputError
 
 
@@ -40,10 +40,10 @@ def open_split(config: DataConfig, split: str) -> Split:
 
     Under `data.on_corrupt=skip` a truncated or missing tar is let pass: its lost clips are counted when they are read.
     """
-    indexes = read_split(plain_path(config.path), split, damaged=config.on_corrupt == "skip")
+    indexes = read_split(locate(config.path, config.remote), split, damaged=config.on_corrupt == "skip")
     shards = tuple(tuple(clip for clip in index.clips if _wanted(clip, config)) for index in indexes)
     if not any(shards):
-        raise InputError(f"{Path(config.path) / split} has no clip for data.sources={config.sources}")
+        raise InputError(f"{config.path}: {split} has no clip for data.sources={config.sources}")
     contents = [index.sha256 for index in indexes]
     return Split(indexes[0].names, shards, hashlib.sha256(" ".join(contents).encode()).hexdigest())
 

@@ -195,7 +195,7 @@ class _EvaluationDataset(Dataset[_Made | Failure]):
         try:
             with closing(ShardReader()) as reader:
                 return self._batch(reader, self.batches[number])
-        except CorruptClip as error:
+        except InputError as error:
             return Failure(str(error))
 
     def _batch(self, reader: ShardReader, clips: Sequence[ClipEntry]) -> _Made:

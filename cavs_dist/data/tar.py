@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cavs_dist.data.clip import ClipMeta
-from cavs_dist.data.index import ClipEntry, Member, ShardIndex, plain_path
+from cavs_dist.data.index import ClipEntry, Location, Member, ShardIndex, plain_path
 from cavs_dist.data.layout import parse_meta, refuse_extension, refuse_incomplete, refuse_key
 from cavs_dist.errors import InputError
 
@@ -22,7 +22,7 @@ LARGEST_JSON = 1 << 20
 class Problem:
     """Something wrong with a shard, or with one clip in it (key None: with the shard as a whole)."""
 
-    shard: Path
+    shard: Location
     key: str | None
     reason: str
 

@@ -16,6 +16,7 @@ from typing import TypeAlias, TypeVar
 from cavs_dist.data.clip import Encoded, Rejected
 from cavs_dist.data.index import (
     FORMAT,
+    Shard,
     ShardIndex,
     index_path,
     parse_names,
@@ -101,7 +102,7 @@ def plan_shards(
     return shards
 
 
-def _keep(folder: Path, split: str, shards: Sequence[Planned]) -> dict[Path, ShardIndex]:
+def _keep(folder: Path, split: str, shards: Sequence[Planned]) -> dict[Shard, ShardIndex]:
     """Return the shards that are already as planned, and remove every other file that an earlier run made.
 
     InputError if there are shards of this split that no run of ours made: they are not ours to remove.
@@ -111,7 +112,7 @@ def _keep(folder: Path, split: str, shards: Sequence[Planned]) -> dict[Path, Sha
     for tar in tars:
         if not index_path(tar).exists() or (tar in found and not found[tar].plan):
             raise InputError(f"{tar} was made elsewhere and would be replaced: write to another folder, or remove it")
-    digests = {shard.path: shard.digest for shard in shards}
+    digests: dict[Shard, str] = {shard.path: shard.digest for shard in shards}
     kept = {path: index for path, index in found.items() if digests.get(path) == index.plan}
     for path in (*folder.glob(f".{split}-[0-9]*.tmp"), *tars, *indexes):
         if path.with_suffix(".tar") not in kept:

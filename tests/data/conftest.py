@@ -1,11 +1,15 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from loopback import Loopback, serving
 
 from cavs_dist.data.clip import Clip, Encoded
 from cavs_dist.data.decode import encode_clip
+from cavs_dist.data.remote.address import Address, parse_address
+from cavs_dist.data.remote.catalogue import write_catalogue
+from cavs_dist.data.remote.config import RemoteConfig
 from cavs_dist.data.shard import write_shards
 
 NAMES = {1: "guitar", 7: "dog"}
@@ -46,3 +50,38 @@ def data_set(tmp_path: Path) -> Path:
     """A folder with five clips in two training shards."""
     write_shards(tmp_path, "train", range(5), encoded, NAMES, clips_per_shard=3)
     return tmp_path
+
+
+@pytest.fixture
+def server(data_set: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
+    """A server that has `data_set` as a folder, or as a bucket of S3."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    write_catalogue(data_set)
+    with serving(data_set.parent) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-name")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        yield server
+
+
+@pytest.fixture
+def rules(server: Loopback, data_set: Path, tmp_path_factory: pytest.TempPathFactory) -> RemoteConfig:
+    """Rules by which `server` may be asked, with little patience and an empty cache."""
+    return RemoteConfig(
+        schemes=("http", "s3"),
+        hosts=(server.host,),
+        buckets=(data_set.name,),
+        cache=str(tmp_path_factory.mktemp("cache")),
+        attempts=3,
+        backoff=0.01,
+        connect=1.0,
+        read=0.5,
+        request=1.5,
+    )
+
+
+@pytest.fixture
+def on_server(server: Loopback, rules: RemoteConfig, data_set: Path) -> Address:
+    """Where `data_set` lies on `server`."""
+    return parse_address(f"{server.url}/{data_set.name}", rules)

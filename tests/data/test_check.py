@@ -3,6 +3,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from cavs_dist.data.check import check
 from cavs_dist.data.decode import Limits
 from cavs_dist.data.index import read_index, write_index
+from cavs_dist.data.remote.address import Address
+from cavs_dist.data.remote.catalogue import write_catalogue
 from cavs_dist.data.tar import index_shard
 from cavs_dist.errors import InputError
 
@@ -109,3 +112,32 @@ def test_limits_and_lengths(data_set: Path) -> None:
 def test_a_folder_without_shards(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no shards"):
         check(tmp_path)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_good_data_set_on_a_server_has_no_problems(on_server: Address, workers: int) -> None:
+    assert check(on_server, workers=workers) == ()
+    assert not list(Path(on_server.rules.cache).glob("copy-*"))
+
+
+def test_problems_on_a_server_are_told_by_its_address(data_set: Path, on_server: Address) -> None:
+    shard = data_set / "train-000000.tar"
+    clip = read_index(shard.with_suffix(".json")).clips[1]
+    content = bytearray(shard.read_bytes())
+    content[clip.members["audio.flac"].offset + 8] ^= 1
+    shard.write_bytes(content)
+    (data_set / "train-000001.json").write_text("nonsense")
+    problems = [str(problem) for problem in check(on_server)]
+    assert all(problem.startswith(str(on_server)) for problem in problems)
+    assert any("000000.tar: clip 'clip-1': has audio.flac not as in the index" in problem for problem in problems)
+    assert any(f"000001.tar: index {on_server}/train-000001.json cannot be read" in problem for problem in problems)
+    assert any("000001.tar: its index is not the one that shards.json lists" in problem for problem in problems)
+    assert str(on_server.rules.cache) not in " ".join(problems)
+
+
+def test_a_catalogue_that_is_not_up_to_date_is_told_of(data_set: Path) -> None:
+    write_catalogue(data_set)
+    assert check(data_set) == ()
+    index = read_index(data_set / "train-000001.json")
+    write_index(replace(index, plan="other"))
+    assert found(data_set) == {("shards.json", None)}

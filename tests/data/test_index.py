@@ -7,7 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cavs_dist.data.index import ShardIndex, plain_path, read_index, read_split, splits_in, write_index
+from cavs_dist.data.index import ShardIndex, locate, plain_path, read_index, read_split, splits_in, write_index
+from cavs_dist.data.remote.address import Address
+from cavs_dist.data.remote.catalogue import write_catalogue
+from cavs_dist.data.remote.config import RemoteConfig
 from cavs_dist.errors import InputError
 
 ANYTHING = st.recursive(
@@ -114,3 +117,33 @@ def test_only_plain_paths(path: str) -> None:
             plain_path(refused)
     with pytest.raises(InputError, match="not a plain path"):
         read_split(Path(path), "train")
+
+
+def test_a_place_is_a_folder_or_a_listed_address() -> None:
+    rules = RemoteConfig(hosts=("example.org",))
+    assert locate("shards", rules) == Path("shards")
+    assert str(locate("https://example.org/shards", rules)) == "https://example.org/shards"
+    for text, message in (("pipe:curl https://example.org", "is not a plain path"), ("https://h/x", "may not be read")):
+        with pytest.raises(InputError, match=message):
+            locate(text, rules)
+
+
+def test_a_split_on_a_server_is_the_one_on_disk(data_set: Path, on_server: Address) -> None:
+    assert splits_in(on_server) == splits_in(data_set) == ("train",)
+    there, here = read_split(on_server, "train"), read_split(data_set, "train")
+    assert [(one.sha256, one.size, one.names) for one in there] == [(one.sha256, one.size, one.names) for one in here]
+    assert str(there[1].path) == f"{on_server}/train-000001.tar"
+    with pytest.raises(InputError, match=r"has no shards val-000000\.tar \.\.\.: found train"):
+        read_split(on_server, "val")
+
+
+def test_a_false_index_on_a_server_is_refused(data_set: Path, on_server: Address) -> None:
+    edit(data_set / "train-000001.json", sha256="../../../etc")
+    write_catalogue(data_set)
+    with pytest.raises(InputError, match=r"index http.*train-000001\.json: 'sha256' is '\.\./.*64 hexadecimal"):
+        read_split(on_server, "train")
+    edit(data_set / "train-000001.json", sha256="one that is in no cache")
+    write_catalogue(data_set)
+    (data_set / "train-000001.json").unlink()
+    with pytest.raises(InputError, match=r"index http.*train-000001\.json cannot be read: the server has no such"):
+        read_split(on_server, "train")

@@ -2,11 +2,15 @@ import os
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from loopback import Loopback
 
+from cavs_dist.data.remote.address import Address
 from cavs_dist.data.shard import CorruptClip, ShardReader, read_split
+from cavs_dist.errors import InputError
 
 
 def open_files() -> int:
@@ -66,3 +70,56 @@ def test_few_files_stay_open(data_set: Path) -> None:
 def test_reading_and_rendering_processes_do_without_torch() -> None:
     code = "import sys, cavs_dist.data.decode; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_clips_on_a_server_are_those_on_disk(data_set: Path, on_server: Address, server: Loopback) -> None:
+    reader = ShardReader()
+    there, here = read_split(on_server, "train"), read_split(data_set, "train")
+    server.asked.clear()
+    for far, near in zip(there, here, strict=True):
+        for one, other in zip(far.clips, near.clips, strict=True):
+            assert replace(one, shard=other.shard) == other
+            assert reader.read(one) == reader.read(other)
+            assert reader.read(one, ["audio.flac"]) == reader.read(other, ["audio.flac"])
+    assert len(server.asked) == 2  # a shard of less than a block, whole
+    reader.close()
+
+
+@pytest.mark.parametrize("fault", ["flip", "404", "416", "resized"])
+def test_damage_on_the_way_is_mended_by_asking_again(on_server: Address, server: Loopback, fault: str) -> None:
+    clip = read_split(on_server, "train")[0].clips[1]
+    server.asked.clear()
+    server.faults.append(fault)
+    assert len(ShardReader().read(clip)) == len(clip.members) == len(ShardReader().read(clip))
+    assert len(server.asked) == 2
+
+
+def test_damage_on_the_server_is_a_corrupt_clip(data_set: Path, on_server: Address, server: Loopback) -> None:
+    clip, other = (index.clips[-1] for index in read_split(on_server, "train"))
+    tar = data_set / "train-000000.tar"
+    content = bytearray(tar.read_bytes())
+    content[clip.members["audio.flac"].offset] ^= 1
+    tar.write_bytes(content)
+    (data_set / "train-000001.tar").unlink()
+    server.asked.clear()
+    with pytest.raises(CorruptClip, match=rf"{server.url}.*-000000.tar: clip 'clip-2' has a damaged member 'audio.f"):
+        ShardReader().read(clip)
+    with pytest.raises(CorruptClip, match=r"clip 'clip-4' cannot be read: the server has no such file \(404\)"):
+        ShardReader().read(other)
+    assert len(server.asked) == 4
+
+
+def test_a_rotten_block_in_the_cache_is_mended(data_set: Path, on_server: Address) -> None:
+    clip = read_split(on_server, "train")[0].clips[0]
+    good = ShardReader().read(clip)
+    for block in Path(on_server.rules.cache).glob(f"{clip.shard.sha256}-*"):  # type: ignore[union-attr]
+        block.write_bytes(bytes(block.stat().st_size))
+    assert ShardReader().read(clip) == good == ShardReader().read(clip)
+
+
+def test_a_silent_server_is_not_the_clip_s_fault(on_server: Address, server: Loopback) -> None:
+    clip = read_split(on_server, "train")[0].clips[0]
+    server.always[".tar"] = "500"
+    with pytest.raises(InputError, match="3 times over") as caught:
+        ShardReader().read(clip)
+    assert not isinstance(caught.value, CorruptClip)

@@ -8,6 +8,7 @@ import numpy as np
 
 from cavs_dist.data.clip import Clip, Encoded
 from cavs_dist.data.decode import encode_clip
+from cavs_dist.data.remote.catalogue import write_catalogue
 from cavs_dist.data.scenes.config import ScenesConfig
 from cavs_dist.data.scenes.items import RATE
 from cavs_dist.data.scenes.picture import draw
@@ -67,6 +68,7 @@ def render_scenes(out: Path, config: ScenesConfig) -> None:
             what=f"{split} clips",
             plan=f"scenes recipe {RECIPE}: {shown}",
         )
+    write_catalogue(out)
 
 
 def _encoded(config: ScenesConfig, split: str, index: int) -> Encoded:

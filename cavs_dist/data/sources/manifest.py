@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from cavs_dist.data.clip import Rejected
+from cavs_dist.data.remote.catalogue import write_catalogue
 from cavs_dist.data.shard import write_shards
 from cavs_dist.data.write import Make
 from cavs_dist.errors import InputError
@@ -91,6 +92,7 @@ def convert_recordings(
     }
     manifest = _manifest(source, splits, rejected)
     _write(manifest, out / "manifest.json")
+    write_catalogue(out)
     print(f"{source}: {manifest}; see {out / 'manifest.json'}")
     if not any(manifest.used(split) for split in splits):
         reasons = [f"{clip.key}: {clip.reason}" for clips in rejected.values() for clip in clips]

@@ -1,0 +1,1 @@
+"""Shards on a server: read by ranges, kept in a cache on the node's own disk."""
