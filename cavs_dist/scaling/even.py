@@ -4,7 +4,7 @@ from cavs_dist.data.order import refuse_uneven
 from cavs_dist.errors import InputError
 from cavs_dist.setting import Setting
 
-TRIED = 64  # multiples of the ranks, on either side
+TRIED = 1000  # multiples of the ranks, on either side
 
 
 def why_uneven(setting: Setting, batch: int, ranks: int) -> str:
@@ -24,11 +24,14 @@ def why_uneven(setting: Setting, batch: int, ranks: int) -> str:
     return ""
 
 
-def nearest_batch(setting: Setting, batch: int, ranks: int) -> int | None:
-    """Return the batch nearest to `batch` that `ranks` ranks divide, None where none is found."""
+def nearest_batch(setting: Setting, batch: int, ranks: int) -> int:
+    """Return the batch nearest to `batch` that `ranks` ranks divide; InputError where there is none near it."""
     below = batch // ranks
     tried = [(below + step) * ranks for step in range(-TRIED, TRIED + 1) if below + step > 0]
     for candidate in sorted(tried, key=lambda candidate: (abs(candidate - batch), -candidate)):
         if not why_uneven(setting, candidate, ranks):
             return candidate
-    return None
+    raise InputError(
+        f"no batch near {batch} can be cut for {ranks} ranks with rehearse.share={setting.run.rehearse.share}: set it "
+        "to a share of few parts, such as 0.25"
+    )

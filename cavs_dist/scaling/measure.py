@@ -60,9 +60,8 @@ def time_updates(setting: Setting) -> dict[str, float]:
     for update, seconds in _timed(updates):
         batches = [batch.to(device) for batch in update.batches]
         if engine is None:
-            if old is not None:
-                with torch.no_grad():
-                    method.begin(stage, model, iter([(batches[0], old(batches[0]))]))
+            with torch.no_grad():
+                method.begin(stage, model, [] if old is None else [(batches[0], old(batches[0]))])
             engine = Engine(model, run.engine, run.optim)
         start = time.perf_counter()
         make_update(alone, engine, old if method.teacher else None, batches)

@@ -107,7 +107,7 @@ def look_ahead(setting: Setting, known: Known, gpus: Sequence[int], weak: bool) 
 
 def _row(setting: Setting, load: Load, known: Known, ranks: int, wanted: int, first: Forecast | None) -> Row:
     uneven = why_uneven(setting, wanted, ranks)
-    batch = (nearest_batch(setting, wanted, ranks) or wanted) if uneven else wanted
+    batch = nearest_batch(setting, wanted, ranks) if uneven else wanted
     accumulated = setting.run.optim.batch // setting.micro_batch
     setting = with_batch(setting, batch, batch // accumulated if setting.run.engine.micro_batch else 0)
     work = count_work(setting) if batch != load.run.optim.batch else load.work

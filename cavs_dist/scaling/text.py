@@ -16,14 +16,8 @@ def print_outlook(outlook: Outlook, setting: Setting, console: Console) -> None:
     """Print tables of the model, the stages, memory, traffic and speed, and then what they rest on."""
     console.print(parts_table(outlook), stages_table(outlook), memory_table(outlook), held_table(outlook))
     console.print(traffic_table(outlook), speed_table(outlook))
-    for row in outlook.rows:
-        if row.uneven:
-            console.print(f"{gpus(row.ranks)}: {row.uneven}. Its row is for optim.batch={row.batch}.", highlight=False)
-    for sentence in conclusions(outlook):
-        console.print(sentence, highlight=False)
-    console.print(
-        "Assumed:", *(f"- {sentence}" for sentence in assumptions(outlook, setting)), sep="\n", highlight=False
-    )
+    sentences = [*conclusions(outlook), "Assumed:", *(f"- {rest}" for rest in assumptions(outlook, setting))]
+    console.print(*sentences, sep="\n", highlight=False, markup=False)
 
 
 def parts_table(outlook: Outlook) -> Table:
@@ -97,7 +91,10 @@ def speed_table(outlook: Outlook) -> Table:
 
 
 def conclusions(outlook: Outlook) -> Iterator[str]:
-    """Yield where it stops scaling, and what does not fit a device."""
+    """Yield which rows are for another batch, where it stops scaling, and what does not fit a device."""
+    for row in outlook.rows:
+        if row.uneven:
+            yield f"{gpus(row.ranks)}: {row.uneven}. Its row is for optim.batch={row.batch}."
     last, beyond = outlook.last, outlook.beyond
     why = f"most of what {gpus(beyond.ranks)} lose goes into {beyond.loss}" if beyond else "beyond, the batch ends"
     yield (

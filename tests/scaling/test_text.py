@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -35,6 +36,16 @@ def test_what_does_not_fit_is_said(tiny: str) -> None:
     small = printed(tiny, "rates.device_bytes=1e6")
     assert "1 GPU: " in small and "do not fit into 1 MB; nor does a slot" in small
     assert "set engine.micro_batch to" in printed(tiny, "rates.device_bytes=2.002e9")
+
+
+def test_marks_in_the_name_of_a_file_are_printed_as_they_are(tiny: str, tmp_path: Path) -> None:
+    file = tmp_path / "[/b] rates.yaml"
+    file.write_text("node: 4\n")
+    known = read_rates(file, [], {})
+    setting = made_up_setting(load_run(tiny, ["data.path=none", "data.frames=2"]), (64, 64), known.rates)
+    console = Console(width=400, record=True, file=io.StringIO())
+    print_outlook(look_ahead(setting, known, (1,), weak=False), setting, console)
+    assert f"rates.node = 4, given by {file}" in console.export_text()
 
 
 def test_where_it_stops_is_said(tiny: str) -> None:
