@@ -55,7 +55,7 @@ def command(ranks: int, notes: Path, out: Path, overrides: list[str]) -> list[li
         "--local-addr=127.0.0.1",
     ]
     rest = [str(BENCH / "scaling_rank.py"), str(notes), "train", "demo", f"out={out}", *overrides]
-    return [[*launch, f"--node-rank={node}", *rest] for node in range(nodes)]
+    return [[*launch, *rest]] * nodes
 
 
 def measured(ranks: int, folder: Path, overrides: list[str]) -> dict[str, float]:
@@ -78,7 +78,7 @@ def measured(ranks: int, folder: Path, overrides: list[str]) -> dict[str, float]
     told = [json.loads((notes / f"{rank}.json").read_text()) for rank in range(ranks)]
     updates = [update for one in told for update in one["updates"][-len(ended) :]]
     return {
-        "parameters": sum(value.numel() for value in load_file(out / f"stages/{stage}/main.safetensors").values()),
+        "weights": sum(value.nbytes for value in load_file(out / f"stages/{stage}/main.safetensors").values()),
         "all-reduced": fmean(update.get("reduced", 0) for update in updates),
         "gathered": fmean(update.get("gathered", 0) for update in updates),
         "exemplars sent": fmean(update.get("sent", 0) for update in updates),
@@ -96,7 +96,7 @@ def predicted(outlook: Outlook, run: Run, ranks: int) -> dict[str, float]:
     # On a CPU, of DeepSpeed's buffer only what gradients touch becomes memory.
     touched = FLOAT * size.trained + sum(held[name] for name in ("master", "gradients", "moments", "activations"))
     return {
-        "parameters": size.parameters,
+        "weights": size.held,
         "all-reduced": traffic.reduced + traffic.statistics + row.collisions[1],
         "gathered": traffic.gathered,
         "exemplars sent": row.rehearsed,

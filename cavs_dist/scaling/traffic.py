@@ -36,7 +36,8 @@ def update_traffic(size: Size, zero: Zero, ranks: int, micro_batches: int) -> Tr
     and backward pass in turn.
     """
     times = micro_batches if zero >= 2 else 1
-    gathered = {0: 0, 1: 1, 2: 1, 3: 2 * micro_batches}[zero] * ranks * FLOAT * share_of(size.trained, ranks)
+    gathers = {0: 0, 1: 1, 2: 1, 3: 2 * micro_batches}[zero] if ranks > 1 else 0
+    gathered = gathers * ranks * FLOAT * share_of(size.trained, ranks)
     # Forward: a count, sums, squares; backward: the slopes of the last two.
     statistics = micro_batches * sum(FLOAT * (1 + 4 * channels) for channels in size.norms)
     # The weights of frames, whether all is finite, and the gradient's norm.

@@ -10,7 +10,12 @@ from cavs_dist.scaling.size import measure_size, pass_through
 from cavs_dist.setting import open_setting
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-SHIPPED = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml"))
+# Of AVSBench's scenarios, which share one model, the base stands for all; the other bases are no runs.
+SHIPPED = sorted(
+    str(path.relative_to(CONFIGS).with_suffix(""))
+    for path in CONFIGS.rglob("*.yaml")
+    if path.stem != "base" and not path.stem.startswith("avsbench-ci")
+)
 
 
 @pytest.mark.parametrize("config", ["tiny", "tiny_separation"])
@@ -56,8 +61,6 @@ def _meta(tiny: str) -> tuple[torch.nn.Module, object]:
 @pytest.mark.parametrize("config", SHIPPED)
 def test_every_shipped_config_has_a_size_without_weights_or_data(config: str) -> None:
     asked = ["model.audio_weights=none"] if config.startswith("segmentation/avsbench") else []
-    if config in ("base", "separation/base"):
-        pytest.skip("a base is no run")
     run = load_run(config, ["data.path=none", *asked])
     first, *more = map(int, run.curriculum.split.split("-"))
     named = len(run.curriculum.order) if len(run.curriculum.order) > 1 else 70

@@ -14,7 +14,7 @@ from cavs_dist.scaling.text import amount, gpus, number, print_outlook
 def printed(tiny: str, *rates: str, gpus: tuple[int, ...] = (1, 2, 8)) -> str:
     known = read_rates(None, rates, {})
     setting = made_up_setting(load_run(tiny, ["data.path=none", "data.frames=2"]), (64, 64), known.rates)
-    console = Console(width=200, record=True, file=io.StringIO())
+    console = Console(width=1000, record=True, file=io.StringIO())
     print_outlook(look_ahead(setting, known, gpus, weak=False), setting, console)
     return console.export_text()
 
@@ -35,7 +35,9 @@ def test_what_does_not_fit_is_said(tiny: str) -> None:
     assert "do not fit into" not in text
     small = printed(tiny, "rates.device_bytes=1e6")
     assert "1 GPU: " in small and "do not fit into 1 MB; nor does a slot" in small
-    assert "set engine.micro_batch to" in printed(tiny, "rates.device_bytes=2.002e9")
+    assert "at most 2 slots a GPU do at once: set engine.micro_batch to 2 or less" in printed(
+        tiny, "rates.device_bytes=2.022e9"
+    )
 
 
 def test_marks_in_the_name_of_a_file_are_printed_as_they_are(tiny: str, tmp_path: Path) -> None:
@@ -43,7 +45,7 @@ def test_marks_in_the_name_of_a_file_are_printed_as_they_are(tiny: str, tmp_path
     file.write_text("node: 4\n")
     known = read_rates(file, [], {})
     setting = made_up_setting(load_run(tiny, ["data.path=none", "data.frames=2"]), (64, 64), known.rates)
-    console = Console(width=400, record=True, file=io.StringIO())
+    console = Console(width=1000, record=True, file=io.StringIO())
     print_outlook(look_ahead(setting, known, (1,), weak=False), setting, console)
     assert f"rates.node = 4, given by {file}" in console.export_text()
 
