@@ -41,7 +41,7 @@ def test_what_does_not_fit_is_said(tiny: str) -> None:
 
 
 def test_marks_in_the_name_of_a_file_are_printed_as_they_are(tiny: str, tmp_path: Path) -> None:
-    file = tmp_path / "[/b] rates.yaml"
+    file = tmp_path / "[bold]rates[red].yaml"
     file.write_text("node: 4\n")
     known = read_rates(file, [], {})
     setting = made_up_setting(load_run(tiny, ["data.path=none", "data.frames=2"]), (64, 64), known.rates)
