@@ -30,13 +30,30 @@ def train_command(
 
     run = load_run(config, overrides or ())
     if dry_run:
-        from cavs_dist.plan import print_plan
+        from cavs_dist.dry_run import print_dry_run
 
-        print_plan(run, console)
+        print_dry_run(run, console)
         return
     from cavs_dist.trainer import train
 
     train(run)
+
+
+@app.command("plan")
+def plan_command(
+    config: Config,
+    overrides: Overrides = None,
+    gpus: Annotated[str, typer.Option(help="numbers of GPUs, such as 1,8,64")] = "1,8,64,512",
+    clips: Annotated[str, typer.Option(help="training clips of each stage, such as 7392,1764, for want of data")] = "",
+    rates: Annotated[Optional[Path], typer.Option(help="a YAML file of rates")] = None,  # noqa: UP045
+    measure: Annotated[bool, typer.Option("--measure", help="measure rates on this machine, in minutes")] = False,
+    weak: Annotated[bool, typer.Option("--weak", help="let the batch grow with the GPUs")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Say what a run would need and how fast it would be on many GPUs; `rates.KEY=VALUE` says what machines do."""
+    from cavs_dist.scaling import plan
+
+    plan(config, overrides or (), gpus, clips, rates, measure, weak, as_json, console)
 
 
 @app.command("evaluate")

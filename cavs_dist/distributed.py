@@ -30,7 +30,9 @@ def is_first() -> bool:
 
 
 def device() -> torch.device:
-    """Return this rank's device: its GPU where there is one, else the CPU."""
+    """Return this rank's device: its GPU where there is one, else the CPU; `meta` where that is torch's default."""
+    if torch.get_default_device().type == "meta":
+        return torch.device("meta")
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("cpu")

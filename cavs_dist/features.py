@@ -16,12 +16,11 @@ from cavs_dist.data.clip import Encoded
 from cavs_dist.data.decode import Limits, load_clip
 from cavs_dist.data.remote.catalogue import write_catalogue
 from cavs_dist.data.scenes.compose import SPLITS
-from cavs_dist.data.separation import MOTION, OBJECT
+from cavs_dist.data.separation import MOTION, OBJECT, STEPS
 from cavs_dist.data.shard import ClipEntry, ShardReader, read_split, write_shards
 from cavs_dist.errors import InputError
 from cavs_dist.models.visual import make_visual_encoder
 
-STEPS = 8  # of the motion, whatever a clip's length
 AT_ONCE = 64  # frames
 
 

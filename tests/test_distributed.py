@@ -25,6 +25,8 @@ def test_alone() -> None:
     with pytest.raises(InputError, match="alone"), distributed.together():
         raise InputError("alone")
     assert distributed.device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with torch.device("meta"):
+        assert distributed.device().type == "meta"
 
 
 def slopes_of_gathered(rank: int) -> list[list[float]]:

@@ -19,6 +19,7 @@ from cavs_dist.outputs.separation import Batch
 from cavs_dist.randomness import keyed_hash
 
 OBJECT, MOTION = "object", "motion"  # the names of the features that a shard may have
+STEPS = 8  # of the motion, as `data features` makes it, whatever a clip's length
 
 
 @dataclass(frozen=True)

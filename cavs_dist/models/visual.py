@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cavs_dist import distributed
 from cavs_dist.errors import InputError
 from cavs_dist.models.norm import Norm, make_norm, replace_batch_norms
 from cavs_dist.models.weights import load_weights
@@ -23,7 +24,8 @@ def make_visual_encoder(name: str, weights: str, norm: Norm) -> nn.Module:
 
     name: `small`, our own, trained from scratch, or any timm model with feature maps, whose batch norms become ours
     (frozen or, else, over all ranks). weights: "" (random), `timm` (its pretrained ones, from timm's cache or a
-    download), or a file. Raises InputError for an unknown name, and for weights that cannot be had or do not fit.
+    download), or a file; none is looked for on the meta device. Raises InputError for an unknown name, and for weights
+    that cannot be had or do not fit.
     """
     if name == SMALL:
         encoder: nn.Module = SmallEncoder(norm)
@@ -34,7 +36,8 @@ def make_visual_encoder(name: str, weights: str, norm: Norm) -> nn.Module:
         near = ", ".join(get_close_matches(name, timm.list_models())) or "none, see timm.list_models()"
         raise InputError(f"model.backbone={name!r} is neither {SMALL!r} nor a timm model; near it: {near}")
     plain, options = _levels(name)
-    body = _pretrained(name, options) if weights == "timm" else timm.create_model(name, **options)
+    fetched = weights == "timm" and distributed.device().type != "meta"
+    body = _pretrained(name, options) if fetched else timm.create_model(name, **options)
     if weights not in ("", "timm"):
         load_weights(body, Path(weights), named=_timm_name, spare=True)
     replace_batch_norms(body, frozen=norm == "frozen")

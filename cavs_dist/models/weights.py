@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cavs_dist import distributed
 from cavs_dist.errors import InputError
 
 
@@ -31,8 +32,10 @@ def load_weights(module: nn.Module, path: Path, *, named: Callable[[str], str] =
     """Load a file into `module`. named: what the file calls a tensor of the module.
 
     spare: the file may hold more, as that of a backbone with its classifier. Raises InputError naming what is missing,
-    unknown or of another shape.
+    unknown or of another shape. On the meta device, where a module has shapes and no values, nothing is read.
     """
+    if distributed.device().type == "meta":
+        return
     state = read_weights(path)
     # How many batches a batch norm has seen changes nothing here, and older files do not say.
     own = {name: value for name, value in module.state_dict().items() if not name.endswith("num_batches_tracked")}

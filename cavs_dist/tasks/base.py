@@ -67,6 +67,13 @@ class Task(ABC, Generic[BatchT, OutputsT]):
         """Return what makes batches of a stage's clips. names: the data set's classes by id. frames: of a batch's clips
         at most."""
 
+    @abstractmethod
+    def blank(self, config: DataConfig, frames: int, slots: int) -> BatchT:
+        """Return what training takes for `slots` slots of `frames` frames, all zeros: what sizes are worked out from.
+
+        On torch's default device, so that nothing is allocated where that is `meta`.
+        """
+
     def mixing(self, config: DataConfig, clips: Sequence[ClipEntry], stage: Stage) -> tuple[Pairing, Sequence[str]]:
         """Return how training clips are mixed two by two, if they are, and then the class of each."""
         return "none", ()

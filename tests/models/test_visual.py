@@ -57,6 +57,19 @@ def test_our_own_takes_weights_from_a_file(tmp_path: Path) -> None:
         make_visual_encoder("test_resnet", str(path), "group")
 
 
+@pytest.mark.parametrize(
+    ("name", "weights"), [("small", "no.pth"), ("test_resnet", "no.pth"), ("test_resnet", "timm"), ("test_vit", "timm")]
+)
+def test_no_weights_are_looked_for_where_there_are_no_values(
+    name: str, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # what would be fetched raises
+    with torch.device("meta"):
+        encoder = make_visual_encoder(name, weights, "sync")
+    there = {key: value.shape for key, value in encoder.state_dict().items()}
+    assert there == {key: value.shape for key, value in make_visual_encoder(name, "", "sync").state_dict().items()}
+
+
 def test_what_cannot_be_is_said() -> None:
     with pytest.raises(InputError, match="near it: resnet50"):
         make_visual_encoder("resnet5", "", "group")

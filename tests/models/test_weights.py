@@ -74,3 +74,8 @@ def test_names_can_be_translated_and_the_rest_left(tmp_path: Path) -> None:
     save_file({f"body.{name}": value for name, value in tensors.items()} | {"head": torch.zeros(3)}, path)
     load_weights(norm, path, named=lambda name: f"body.{name}", spare=True)
     assert norm.running_var.tolist() == [5.0, 5.0]
+
+
+def test_nothing_is_read_where_there_are_no_values(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        load_weights(nn.Linear(3, 2), tmp_path / "none.pth")

@@ -12,7 +12,7 @@ from cavs_dist import distributed
 from cavs_dist.curriculum import Stage
 from cavs_dist.data.augment import MEAN, STD
 from cavs_dist.data.config import DataConfig
-from cavs_dist.data.segmentation import SegmentationTransform
+from cavs_dist.data.segmentation import Sample, SegmentationTransform, collate
 from cavs_dist.data.shard import ClipEntry
 from cavs_dist.errors import InputError
 from cavs_dist.files import whole
@@ -31,6 +31,7 @@ from cavs_dist.tasks.segmentation.model import ModelConfig, Segmenter, make_segm
 from cavs_dist.track import Track
 
 EXAMPLES = 6
+EXAMPLE = (1, 96, 64)  # of log-mel, a frame's
 
 
 class Segmentation(Task[Batch, Outputs]):
@@ -66,6 +67,12 @@ class Segmentation(Task[Batch, Outputs]):
     ) -> SegmentationTransform:
         """Return the transform with the stage's table from mask ids to labels."""
         return SegmentationTransform(config, label_table(names, stage, role), frames)
+
+    def blank(self, config: DataConfig, frames: int, slots: int) -> Batch:
+        """Return `slots` clips."""
+        labels = torch.zeros(frames, config.size, config.size, dtype=torch.int64)
+        shown, heard = torch.zeros(frames, 3, config.size, config.size), torch.zeros(frames, *EXAMPLE)
+        return collate([Sample("", shown, heard, labels, torch.ones(frames, dtype=torch.bool), False)] * slots, frames)
 
     def loss(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Return the cross-entropy."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from cavs_dist import distributed
@@ -12,7 +13,7 @@ from cavs_dist.curriculum import Stage
 from cavs_dist.data.augment import MEAN, STD
 from cavs_dist.data.config import DataConfig
 from cavs_dist.data.pairing import Pairing
-from cavs_dist.data.separation import SeparationTransform
+from cavs_dist.data.separation import STEPS, SeparationTransform, Source
 from cavs_dist.data.shard import ClipEntry
 from cavs_dist.errors import InputError
 from cavs_dist.files import whole
@@ -87,6 +88,20 @@ class Separation(Task[Batch, Outputs]):
         """Return the transform with the positions of the classes seen."""
         known, features = positions(stage, role), self.model.vision == FEATURES
         return SeparationTransform(config, known, config.frames or frames, features)
+
+    def blank(self, config: DataConfig, frames: int, slots: int) -> Batch:
+        """Return `slots` mixtures."""
+        sizes, read = getattr(self.model, self.model.separator), self.model.vision == FEATURES
+        source = Source(
+            key="",
+            waveform=torch.zeros(config.mix.samples),
+            frames=torch.zeros(0) if read else torch.zeros(frames, 3, config.size, config.size),
+            objects=torch.zeros(frames, sizes.objects) if read else torch.zeros(0),
+            motion=torch.zeros(getattr(sizes, "motion", 1), STEPS) if read else torch.zeros(0),
+            position=0,
+            from_memory=False,
+        )
+        return SeparationTransform(config, {}, frames, read).collate([source] * 2 * slots)
 
     def mixing(self, config: DataConfig, clips: Sequence[ClipEntry], stage: Stage) -> tuple[Pairing, list[str]]:
         """Return how training clips are mixed, and the class of each."""

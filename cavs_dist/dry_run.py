@@ -1,4 +1,4 @@
-"""What a run would do, said before it does anything."""
+"""What a run would do, said before it does anything: `train --dry-run`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from cavs_dist.setting import Setting, open_setting
 from cavs_dist.start import open_start
 
 
-def print_plan(run: Run, console: Console) -> None:
+def print_dry_run(run: Run, console: Console) -> None:
     """Print stages, clips, updates, memory and disk of a run; raise InputError for what would fail. Writes nothing."""
     setting = open_setting(run)
     open_start(setting)
@@ -43,7 +43,7 @@ def stage_table(setting: Setting) -> Table:
             str(stage.index),
             ", ".join(stage.new) if len(stage.new) <= 10 else f"{', '.join(stage.new[:8])} ... ({len(stage.new)})",
             str(sum(plan.shard_sizes)),
-            str(_updates(setting, plan)),
+            str(updates_of(setting, plan)),
             str(sum(len(kept) for kept in memory.classes.values())),
             "yes" if wants_twin(setting, stage) else "no",
         )
@@ -66,7 +66,8 @@ def _heard(setting: Setting, stage: Stage, name: str) -> Iterator[Candidate]:
             yield Candidate(clip.key, (name,))
 
 
-def _updates(setting: Setting, plan: Plan) -> int:
+def updates_of(setting: Setting, plan: Plan) -> int:
+    """Return how many updates the main model's training has by `plan`, none where its stage is taken over."""
     adopted = plan.stage == 0 and setting.run.train.start
     return 0 if adopted else setting.run.train.epochs * plan.epoch_length
 

@@ -6,15 +6,15 @@ import pytest
 from rich.console import Console
 
 from cavs_dist.config import load_run
+from cavs_dist.dry_run import expected_memory, print_dry_run
 from cavs_dist.errors import InputError
-from cavs_dist.plan import expected_memory, print_plan
 from cavs_dist.run_folder import read_json
 from cavs_dist.setting import open_setting
 
 
 def printed(tiny: str, *overrides: str) -> str:
     console = Console(width=160, record=True, file=io.StringIO())
-    print_plan(load_run(tiny, overrides), console)
+    print_dry_run(load_run(tiny, overrides), console)
     return console.export_text()
 
 
