@@ -74,6 +74,20 @@ def show_command(config: Config, overrides: Overrides = None) -> None:
     sys.stdout.write(to_yaml(load_run(config, overrides or ())))
 
 
+@app.command("doctor")
+def doctor_command(
+    target: Annotated[str, typer.Argument(help="a folder for runs, a run folder, or a config")] = "",
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="a list of checks")] = False,
+) -> None:
+    """Check what a run needs of this machine, and say what to do; exit code 1 if a check failed."""
+    from cavs_dist.doctor.examine import examine, print_json, print_table
+
+    examined = (print_json if as_json else print_table)(examine(target, overrides or ()), console)
+    if any(one.finding.verdict == "failed" for one in examined):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Run the command line; exit code 2 with one sentence for what the user can mend, 75 where the run was stopped."""
     from cavs_dist.cli_data import app as data
