@@ -1,0 +1,105 @@
+"""SLURM's commands: sbatch, squeue, scontrol and sinfo, with time limits; InputError where there is no SLURM."""
+
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cavs_dist.errors import InputError
+
+SECONDS = 60.0  # that a command may take: a busy controller answers late
+_FIELDS = ("%i", "%T", "%l", "%M", "%N", "%r", "%j")  # of squeue; what a user may write comes last
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A job that SLURM still knows. id: `123`, or `123_4` of an array, `123_[0-3]` of tasks that wait.
+
+    state: PENDING, RUNNING ... limit: of its time. used: of it, in this start. nodes: SLURM's list. reason: why it
+    waits or ended. name: as the user gave it.
+    """
+
+    id: str
+    state: str
+    limit: str
+    used: str
+    nodes: str
+    reason: str
+    name: str
+
+
+def version() -> str:
+    """Return what SLURM calls itself, such as `slurm-wlm 22.05.8`."""
+    return call("sinfo", "--version").strip()
+
+
+def test(script: Path) -> str:
+    """Ask the cluster whether it would take a script, without submitting it, and return what it says of it.
+
+    Raises InputError where it would not.
+    """
+    done = _run("sbatch", "--test-only", str(script))
+    said = " ".join((done.stdout + done.stderr).replace("sbatch: ", "").split())
+    if done.returncode:
+        raise InputError(f"the cluster does not take {script}: {said}; see slurm.* in the config")
+    return said
+
+
+def submit(script: Path, *options: str) -> str:
+    """Submit a script and return its job's id."""
+    said = call("sbatch", "--parsable", *options, str(script)).strip()
+    job = said.partition(";")[0]  # then the name of the cluster
+    if not re.fullmatch(r"\d+", job):
+        raise InputError(f"sbatch answered {said!r}; expected the id of a job: was {script} submitted? See squeue")
+    return job
+
+
+def requeue(job: str) -> None:
+    """End a job and have it start again from the queue."""
+    call("scontrol", "requeue", job)
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """Cancel jobs."""
+    call("scancel", *jobs)
+
+
+def queued(jobs: Sequence[str]) -> tuple[Queued, ...]:
+    """Return what SLURM knows of `jobs` (ids), ended ones for as long as it remembers them."""
+    arguments = ["--noheader", "--states=all", f"--format={'|'.join(_FIELDS)}", f"--jobs={','.join(jobs)}"]
+    done = _run("squeue", *arguments)
+    if done.returncode:
+        if "Invalid job id" in done.stderr:  # it has forgotten the only one
+            return ()
+        raise InputError(_failed("squeue", done))
+    rows = (line.split("|", len(_FIELDS) - 1) for line in done.stdout.splitlines())
+    return tuple(Queued(*row) for row in rows if len(row) == len(_FIELDS))
+
+
+def call(program: str, *arguments: str) -> str:
+    """Run one of SLURM's commands and return what it prints; InputError where it is missing, fails or hangs."""
+    done = _run(program, *arguments)
+    if done.returncode:
+        raise InputError(_failed(program, done))
+    return done.stdout
+
+
+def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            [program, *arguments], capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no SLURM here: {program} is not among the programs; run this on a cluster's login node"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise InputError(
+            f"{program} has not answered for {SECONDS:.0f} s: is SLURM's controller up? See sinfo"
+        ) from None
+
+
+def _failed(program: str, done: subprocess.CompletedProcess[str]) -> str:
+    said = " ".join((done.stderr or done.stdout).split()) or "nothing"
+    return f"{program} failed with {done.returncode} and said: {said}"
