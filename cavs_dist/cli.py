@@ -74,6 +74,17 @@ def show_command(config: Config, overrides: Overrides = None) -> None:
     sys.stdout.write(to_yaml(load_run(config, overrides or ())))
 
 
+@app.command("jobs")
+def jobs_command(
+    folders: Annotated[Optional[list[Path]], typer.Argument(help="run folders, or what holds some; runs")] = None,  # noqa: UP045
+    as_json: Annotated[bool, typer.Option("--json", help="a list of runs")] = False,
+) -> None:
+    """Show what runs, where, how far it is, and what became of the rest: by run folders and SLURM's queue."""
+    from cavs_dist.jobs.show import print_jobs
+
+    print_jobs(folders or (), console, as_json=as_json)
+
+
 @app.command("doctor")
 def doctor_command(
     target: Annotated[str, typer.Argument(help="a folder for runs, a run folder, or a config")] = "",

@@ -23,6 +23,7 @@ from cavs_dist.judge import judge
 from cavs_dist.memory.memory import ExemplarMemory
 from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, rehearsal_scalars
 from cavs_dist.methods import Method, plain
+from cavs_dist.outlook import leave_outlook
 from cavs_dist.outputs import Batch
 from cavs_dist.remember import remember, wants_hearing_twin, wants_memory, wants_twin
 from cavs_dist.run_folder import (
@@ -58,6 +59,7 @@ def train(run: Run) -> None:
             leaving_word(Path(run.out) / STOPPED),
             watching(run.engine.patience),
         ):
+            leave_outlook(setting, start)
             Trainer(setting, start).run()
 
 

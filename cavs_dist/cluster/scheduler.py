@@ -14,7 +14,7 @@ _FIELDS = ("%i", "%T", "%l", "%M", "%N", "%r", "%j")  # of squeue; what a user m
 
 @dataclass(frozen=True)
 class Queued:
-    """A job that SLURM still knows. id: `123`, or `123_4` of an array, `123_[0-3]` of tasks that wait.
+    """A job that SLURM still knows. id: `123`, or `123_4` of an array.
 
     state: PENDING, RUNNING ... limit: of its time. used: of it, in this start. nodes: SLURM's list. reason: why it
     waits or ended. name: as the user gave it.
@@ -67,7 +67,7 @@ def cancel(jobs: Sequence[str]) -> None:
 
 def queued(jobs: Sequence[str]) -> tuple[Queued, ...]:
     """Return what SLURM knows of `jobs` (ids), ended ones for as long as it remembers them."""
-    arguments = ["--noheader", "--states=all", f"--format={'|'.join(_FIELDS)}", f"--jobs={','.join(jobs)}"]
+    arguments = ["--noheader", "--array", "--states=all", f"--format={'|'.join(_FIELDS)}", f"--jobs={','.join(jobs)}"]
     done = _run("squeue", *arguments)
     if done.returncode:
         if "Invalid job id" in done.stderr:  # it has forgotten the only one
