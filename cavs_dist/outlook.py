@@ -13,15 +13,19 @@ FILE = "outlook.json"
 
 
 def leave_outlook(setting: Setting, start: RunFolder | None) -> None:
-    """Write the number of stages and the updates of every fit; by rank 0. Collective."""
-    fits = [
-        {"stage": stage.index, "role": role, "updates": _updates(setting, stage, role, start)}
+    """Write the updates of every fit of each stage, and whether it remembers; by rank 0. Collective.
+
+    start: the run whose stage 0 is taken over.
+    """
+    stages = [
+        {
+            "remembers": wants_memory(setting, stage),
+            "fits": {role: _updates(setting, stage, role, start) for role in _roles(setting, stage)},
+        }
         for stage in setting.stages
-        for role in _roles(setting, stage)
     ]
-    last = wants_memory(setting, setting.stages[-1])
     with distributed.together():
-        write_json(setting.folder.path / FILE, {"stages": len(setting.stages), "remembers_last": last, "fits": fits})
+        write_json(setting.folder.path / FILE, {"stages": stages})
 
 
 def _roles(setting: Setting, stage: Stage) -> list[ModelRole]:

@@ -4,7 +4,7 @@ Every step leaves its product in the run folder, so a run that was cut off anywh
 taking over what is already there.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from cavs_dist.checkpoint import Checkpoints
 from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage
 from cavs_dist.engine import start_world
-from cavs_dist.errors import Interrupted
+from cavs_dist.errors import InputError, Interrupted
 from cavs_dist.files import writing
 from cavs_dist.fit import Fit
 from cavs_dist.judge import judge
@@ -45,14 +45,16 @@ from cavs_dist.watchdog import watching
 STOPPED = "stopped.txt"  # in a run folder: the run was asked to stop, and the same command goes on
 
 
-def train(run: Run) -> None:
+def train(run: Run, until: int | None = None) -> None:
     """Train, or go on where an earlier process of the same run was cut off. Collective.
 
-    Raises Interrupted where a signal asked any rank to stop, and leaves word of it in the run folder.
+    until: the last stage that is trained now, none for all: the same command goes on after it. InputError if there is
+    no such stage. Raises Interrupted where a signal asked any rank to stop, and leaves word of it in the run folder.
     """
     start_world(run.engine)
     with listening():
         setting = open_setting(run)
+        stages = up_to(until, setting.stages)
         start = open_start(setting)
         with (
             setting.folder.claimed(run, setting.train.digest),
@@ -60,7 +62,7 @@ def train(run: Run) -> None:
             watching(run.engine.patience),
         ):
             leave_outlook(setting, start)
-            Trainer(setting, start).run()
+            Trainer(setting, start).run(stages)
 
 
 @contextmanager
@@ -76,6 +78,13 @@ def leaving_word(path: Path) -> Iterator[None]:
         raise
 
 
+def up_to(until: int | None, stages: Sequence[Stage]) -> Sequence[Stage]:
+    """Return the stages until `until`, or all; InputError if there is no such stage."""
+    if until is not None and not 0 <= until < len(stages):
+        raise InputError(f"there is no stage {until} to train until: the run has stages 0 to {len(stages) - 1}")
+    return stages if until is None else stages[: until + 1]
+
+
 class Trainer:
     """A run, stage by stage."""
 
@@ -86,10 +95,10 @@ class Trainer:
         with distributed.together(), writing(self.folder.path):
             self.track = Track(self.folder.path, setting.run.track, as_tree(setting.run), resume_update=kept)
 
-    def run(self) -> None:
-        """Walk through the stages. Collective."""
+    def run(self, stages: Sequence[Stage]) -> None:
+        """Walk through the stages, the first ones of the curriculum. Collective."""
         with self.track:
-            for stage in self.setting.stages:
+            for stage in stages:
                 model = self.setting.grown_model("main", stage, self.method.head, self.method.restart)
                 extra = self.begin(stage, model)
                 self.fit("main", stage, model, self.method, extra)

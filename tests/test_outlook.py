@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,44 +9,43 @@ from cavs_dist.run_folder import RunFolder, read_json
 from cavs_dist.setting import open_setting
 
 
-def foretold(tiny: str, folder: Path, *overrides: str, start: Path | None = None) -> dict[str, object]:
+def foretold(tiny: str, folder: Path, *overrides: str, start: Path | None = None) -> list[dict[str, Any]]:
     setting = open_setting(load_run(tiny, [f"out={folder}", *overrides]))
     leave_outlook(setting, RunFolder(start) if start else None)
-    outlook = read_json(folder / "outlook.json")
-    return {f"{fit['stage']}/{fit['role']}": fit["updates"] for fit in outlook["fits"]} | {
-        name: outlook[name] for name in ("stages", "remembers_last")
-    }
+    stages: list[dict[str, Any]] = read_json(folder / "outlook.json")["stages"]
+    return stages
 
 
 def test_what_is_foretold_comes(tiny: str, finished: Path, shaken: Path, tmp_path: Path) -> None:
     found = foretold(tiny, tmp_path / "run", start=shaken)
-    made = {
-        str(path.with_suffix("").relative_to(finished / "stages")): read_json(path.with_suffix(".json"))["updates"]
-        for path in finished.glob("stages/*/*.safetensors")
-    }
-    assert found == made | {"stages": 2, "remembers_last": False}
-    assert read_json(finished / "outlook.json") == read_json(tmp_path / "run/outlook.json")
+    for number, stage in enumerate(found):
+        folder = finished / "stages" / str(number)
+        made = {path.stem: read_json(path.with_suffix(".json"))["updates"] for path in folder.glob("*.safetensors")}
+        assert stage == {"fits": made, "remembers": (folder / "memory.json").exists()}
+    assert read_json(finished / "outlook.json")["stages"] == found
 
 
 def test_without_a_start_stage_0_is_to_be_trained(tiny: str, tmp_path: Path) -> None:
-    found = foretold(tiny, tmp_path / "run")
-    assert found["0/main"] == found["0/twin"] != 0
+    fits = foretold(tiny, tmp_path / "run")[0]["fits"]
+    assert fits["main"] == fits["twin"] != 0
 
 
 @pytest.mark.parametrize(
-    ("override", "fits"),
+    ("override", "roles", "remember"),
     [
-        ("memory.select=none", {"0/main", "1/main"}),
-        ("memory.multimodal=twin", {"0/main", "0/hearing_twin", "0/twin", "1/main"}),
-        ("memory.last=true", {"0/main", "0/twin", "1/main", "1/twin"}),
+        ("memory.select=none", [["main"], ["main"]], [False, False]),
+        ("memory.multimodal=twin", [["main", "hearing_twin", "twin"], ["main"]], [True, False]),
+        ("memory.last=true", [["main", "twin"], ["main", "twin"]], [True, True]),
     ],
 )
-def test_twins_are_foretold_where_they_are_trained(tiny: str, tmp_path: Path, override: str, fits: set[str]) -> None:
+def test_twins_are_foretold_where_they_are_trained(
+    tiny: str, tmp_path: Path, override: str, roles: list[list[str]], remember: list[bool]
+) -> None:
     found = foretold(tiny, tmp_path / "run", override)
-    assert set(found) - {"stages", "remembers_last"} == fits
-    assert found["remembers_last"] == (override == "memory.last=true")
+    assert [list(stage["fits"]) for stage in found] == roles
+    assert [stage["remembers"] for stage in found] == remember
 
 
 def test_what_memory_decides_is_not_foretold(tiny: str, tmp_path: Path) -> None:
-    found = foretold(tiny, tmp_path / "run", "rehearse.mode=concat")
-    assert found["0/main"] is not None and found["1/main"] is None
+    before, after = foretold(tiny, tmp_path / "run", "rehearse.mode=concat")
+    assert before["fits"]["main"] is not None and after["fits"]["main"] is None

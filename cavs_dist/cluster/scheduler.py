@@ -1,10 +1,10 @@
 """SLURM's commands: sbatch, squeue, scontrol and sinfo, with time limits; InputError where there is no SLURM."""
 
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cavs_dist.errors import InputError
 
@@ -34,24 +34,31 @@ def version() -> str:
     return call("sinfo", "--version").strip()
 
 
-def test(script: Path) -> str:
-    """Ask the cluster whether it would take a script, without submitting it, and return what it says of it.
+def is_here() -> bool:
+    """Tell whether there are SLURM's commands on this machine."""
+    return shutil.which("sbatch") is not None
+
+
+def test(script: str) -> str:
+    """Ask the cluster whether it would take a script's text, without submitting it, and return what it says.
 
     Raises InputError where it would not.
     """
-    done = _run("sbatch", "--test-only", str(script))
+    done = _run("sbatch", "--test-only", text=script)
     said = " ".join((done.stdout + done.stderr).replace("sbatch: ", "").split())
     if done.returncode:
-        raise InputError(f"the cluster does not take {script}: {said}; see slurm.* in the config")
+        raise InputError(f"the cluster does not take the job: {said}; see slurm.* in the config")
     return said
 
 
-def submit(script: Path, *options: str) -> str:
-    """Submit a script and return its job's id."""
-    said = call("sbatch", "--parsable", *options, str(script)).strip()
-    job = said.partition(";")[0]  # then the name of the cluster
+def submit(script: str, *options: str) -> str:
+    """Submit a script's text and return its job's id."""
+    done = _run("sbatch", "--parsable", *options, text=script)
+    if done.returncode:
+        raise InputError(_failed("sbatch", done))
+    job = done.stdout.strip().partition(";")[0]  # then the name of the cluster
     if not re.fullmatch(r"\d+", job):
-        raise InputError(f"sbatch answered {said!r}; expected the id of a job: was {script} submitted? See squeue")
+        raise InputError(f"sbatch answered {done.stdout!r}; expected the id of a job: is it there? See squeue")
     return job
 
 
@@ -85,10 +92,16 @@ def call(program: str, *arguments: str) -> str:
     return done.stdout
 
 
-def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(program: str, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            [program, *arguments], capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
+            [program, *arguments],
+            input=text,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=SECONDS,
+            check=False,
         )
     except FileNotFoundError:
         raise InputError(

@@ -1,7 +1,7 @@
 """How far a run is: from the outlook that it left, the products of its stages and the end of its log."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ class Progress:
     empty before the first. update: of that fit. updates: of it all. doing: what it does at the moment, if it runs.
     seconds: that the fits ahead will take at the pace of this one, None if unknown; evaluations and scoring come on
     top. metric: the newest evaluation's first value. loss: of the last update that was told. finished: whether all
-    products are there, or, without an outlook, nothing is begun.
+    products are there, or, without an outlook, nothing is begun. rests: whether it is between two stages, as it is left
+    by `--until`.
     """
 
     stages: int | None = None
@@ -41,49 +42,66 @@ class Progress:
     metric: str = ""
     loss: float | None = None
     finished: bool = False
+    rests: bool = False
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A stage as the run foretold it. updates: of its fits by role, in their order. last: the product that ends it."""
+
+    updates: Mapping[str, int | None]
+    last: str
 
 
 def read_progress(folder: Path) -> Progress:
     """Return where the run in `folder` is."""
-    outlook = read_object(folder / "outlook.json")
-    fits = read_fits(folder, outlook)
-    stages = count(outlook, "stages")
+    stages = read_outlook(folder)
+    fits = read_fits(folder, stages)
     lines = last_objects(folder / "metrics.jsonl")
-    finished = _is_finished(folder, outlook, fits) if stages else _has_ended(folder, lines)
-    metric = _metric(folder, lines)
+    over = [_is_over(folder, stage, outlook, fits) for stage, outlook in enumerate(stages)]
+    finished = all(over) if over else _has_ended(folder, lines)
+    start = Progress(len(stages) or None, metric=_metric(folder, lines), finished=finished)
     told = [line for line in lines if _place(line)]
     place = _place(told[-1]) if told else None
     if place is None:
-        return Progress(stages, metric=metric, finished=finished)
+        return start
     stage, role = place
-    before = sum(fit.updates or 0 for fit in fits if fit.done and (fit.stage, fit.role) != (stage, role))
+    before = sum(fit.updates or 0 for fit in fits if fit.done and (fit.stage, fit.role) != place)
     update = max(0, (count(told[-1], "update") or 0) - before)
-    fit = next((fit for fit in fits if (fit.stage, fit.role) == (stage, role)), Fit(stage, role, None, False))
-    ahead = [other for other in fits if not other.done and other is not fit]
-    left = [max(0, fit.updates - update) if fit.updates is not None else None] if not fit.done else []
-    return Progress(
-        stages, stage, role, update, fit.updates, _doing(folder, fit),
-        None if stages is None else remaining(pace(told), [*left, *(other.updates for other in ahead)]),
-        metric, number(told[-1], "loss"), finished,
+    fit = next((fit for fit in fits if (fit.stage, fit.role) == place), Fit(stage, role, None, False))
+    here = None if fit.updates is None else max(0, fit.updates - update)
+    left = [here if other is fit else other.updates for other in fits if not other.done]
+    return replace(
+        start, stage=stage, role=role, update=update, updates=fit.updates, loss=number(told[-1], "loss"),
+        doing=_doing(folder, fit), seconds=remaining(pace(told), left) if stages else None,
+        rests=over[stage : stage + 2] == [True, False] and not (folder / "stages" / str(stage + 1)).exists(),
     )  # fmt: skip
 
 
-def read_fits(folder: Path, outlook: dict[str, Any]) -> list[Fit]:
-    """Return the fits of the outlook, and those that left a product where there is none; in the order of training."""
-    planned = outlook.get("fits")
-    fits: dict[tuple[int, str], int | None] = {}
-    for item in planned if isinstance(planned, list) else []:
-        if isinstance(item, dict) and (stage := count(item, "stage")) is not None and item.get("role") in ROLES:
-            fits[stage, item["role"]] = count(item, "updates")
+def read_outlook(folder: Path) -> list[Outlook]:
+    """Return the stages that the run foretold, none where it left no outlook that makes sense."""
+    stages = read_object(folder / "outlook.json").get("stages")
+    found: list[Outlook] = []
+    for stage in stages if isinstance(stages, list) else []:
+        fits = stage.get("fits") if isinstance(stage, dict) else None
+        if not isinstance(fits, dict):
+            return []
+        updates = {role: count(fits, role) for role in fits if role in ROLES}
+        found.append(Outlook(updates, "memory.json" if stage.get("remembers") is True else "evaluation.json"))
+    return found
+
+
+def read_fits(folder: Path, stages: Sequence[Outlook]) -> list[Fit]:
+    """Return the fits that were foretold, and those that left a product beside them; in the order of training."""
+    updates = {(stage, role): made for stage, outlook in enumerate(stages) for role, made in outlook.updates.items()}
+    done: set[tuple[int, str]] = set()
     for path in folder.glob("stages/*/*.safetensors"):
         if path.parent.name.isdecimal() and path.stem in ROLES:
-            made = count(read_object(path.with_suffix(".json")), "updates")
             place = int(path.parent.name), path.stem
-            fits[place] = fits.get(place) if made is None else made
-    return [
-        Fit(stage, role, updates, (folder / "stages" / str(stage) / f"{role}.safetensors").exists())
-        for (stage, role), updates in fits.items()
-    ]
+            made = count(read_object(path.with_suffix(".json")), "updates")
+            updates[place] = updates.get(place) if made is None else made
+            done.add(place)
+    return [Fit(stage, role, made, (stage, role) in done) for (stage, role), made in updates.items()]
 
 
 def pace(lines: Sequence[dict[str, Any]]) -> float | None:
@@ -111,10 +129,10 @@ def remaining(seconds: float | None, updates: Sequence[int | None]) -> float | N
     return (seconds or 0.0) * sum(known)
 
 
-def _is_finished(folder: Path, outlook: dict[str, Any], fits: Sequence[Fit]) -> bool:
-    last = folder / "stages" / str((count(outlook, "stages") or 1) - 1)
-    product = "memory.json" if outlook.get("remembers_last") is True else "evaluation.json"
-    return all(fit.done for fit in fits) and (last / product).exists()
+def _is_over(folder: Path, stage: int, outlook: Outlook, fits: Sequence[Fit]) -> bool:
+    """Tell whether a stage has left all its products."""
+    done = all(fit.done for fit in fits if fit.stage == stage)
+    return done and (folder / "stages" / str(stage) / outlook.last).exists()
 
 
 def _has_ended(folder: Path, lines: Sequence[dict[str, Any]]) -> bool:

@@ -84,6 +84,8 @@ def _judge(run: Run, jobs: tuple[JobState, ...]) -> tuple[State, str, str]:
         return "failed", gone.where, f"job {gone.id}: {gone.state}{f', {gone.why}' if gone.why else ''}"
     if jobs and all(job.state == "finished" for job in jobs) and run.progress.stages:
         return "stopped", "", "its jobs are done; submit the stages that are left"
+    if run.progress.rests:
+        return "stopped", "", f"it ended after stage {run.progress.stage}: run the same command for the stages ahead"
     if run.holder.who:
         return "dead", "", f"{run.holder.who} is gone without a word: run the same command again"
     return "new", "", "submitted, but SLURM does not know its jobs any more" if jobs else ""

@@ -10,18 +10,11 @@ import pytest
 MakeRun = Callable[..., Path]
 OUTLOOK = {
     "format": 1,
-    "stages": 2,
-    "remembers_last": False,
-    "fits": [
-        {"stage": 0, "role": "main", "updates": 20},
-        {"stage": 0, "role": "twin", "updates": 10},
-        {"stage": 1, "role": "main", "updates": 30},
+    "stages": [
+        {"remembers": False, "fits": {"main": 20, "twin": 10}},
+        {"remembers": False, "fits": {"main": 30}},
     ],
 }
-
-
-def line(update: int, stage: int, role: str, seconds: float, loss: float = 1.0) -> dict[str, Any]:
-    return {"update": update, "stage": stage, "phase": role, "loss": loss, "seconds": seconds, "wait": 0.0}
 
 
 @pytest.fixture

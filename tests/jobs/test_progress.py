@@ -39,8 +39,16 @@ def test_a_finished_run_is_finished(make_run: MakeRun) -> None:
     done = {"0/main": 20, "0/twin": 10, "1/main": 30}
     assert read_progress(make_run("a", lines=[line(60, 1, "main", 9.0)], done=done, judged=2)).finished
     assert not read_progress(make_run("b", lines=[line(60, 1, "main", 9.0)], done=done, judged=1)).finished
-    outlook = {"stages": 2, "remembers_last": True, "fits": []}
+    outlook = {"stages": [{"fits": {"main": 20, "twin": 10}}, {"remembers": True, "fits": {"main": 30}}]}
     assert not read_progress(make_run("c", outlook=outlook, done=done, judged=2)).finished
+
+
+def test_a_run_rests_between_two_stages(make_run: MakeRun) -> None:
+    done = {"0/main": 20, "0/twin": 10}
+    lines = [line(30, 0, "twin", 9.0)]
+    assert read_progress(make_run("a", lines=lines, done=done, judged=1)).rests
+    assert not read_progress(make_run("b", lines=lines, done={"0/main": 20}, judged=1)).rests
+    assert not read_progress(make_run("c", lines=lines, done=done, judged=1, files={"stages/1/begin.pt": ""})).rests
 
 
 def test_without_an_outlook_the_rest_is_unknown(make_run: MakeRun) -> None:
@@ -53,13 +61,13 @@ def test_without_an_outlook_the_rest_is_unknown(make_run: MakeRun) -> None:
 
 
 def test_an_unknown_fit_ahead_leaves_the_rest_unknown(make_run: MakeRun) -> None:
-    fits = [{"stage": 0, "role": "main", "updates": 20}, {"stage": 1, "role": "main", "updates": None}]
+    stages = [{"fits": {"main": 20}}, {"fits": {"main": None}}]
     lines = [line(5, 0, "main", 10.0), line(10, 0, "main", 20.0)]
-    found = read_progress(make_run(outlook={"stages": 2, "fits": fits}, lines=lines))
+    found = read_progress(make_run(outlook={"stages": stages}, lines=lines))
     assert (found.updates, found.seconds) == (20, None)
 
 
-@pytest.mark.parametrize("outlook", [{}, {"stages": "2"}, {"stages": 2, "fits": 3}, {"stages": 2, "fits": [1, {}, []]}])
+@pytest.mark.parametrize("outlook", [{}, {"stages": 2}, {"stages": [3]}, {"stages": [{"fits": [1]}]}])
 @pytest.mark.parametrize(
     "text", ["", "{}\n", '{"stage": -1, "phase": "main", "loss": 1}\n', '{"update": []}\n', "\0\n"]
 )
@@ -89,5 +97,5 @@ def test_a_real_run_is_finished_as_it_foretold(finished: Path) -> None:
     outlook = json.loads((finished / "outlook.json").read_text())
     found = read_progress(finished)
     assert found.finished and found.stages == 2 and found.seconds == 0.0
-    assert found.update == found.updates == outlook["fits"][-1]["updates"]
+    assert found.update == found.updates == outlook["stages"][-1]["fits"]["main"]
     assert found.metric.startswith("all 0.") and found.metric.endswith("after stage 1")

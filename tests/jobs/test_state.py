@@ -48,7 +48,10 @@ def test_without_slurm_a_folder_is_enough(make_run: MakeRun) -> None:
     events = '{"events": [{"stage": 0, "role": "main", "update": 5}]}'
     failed = verdict(old(make_run("failed", lines=LINES, files={"nonfinite.json": events})))
     assert failed.state == "failed" and "not finite at stage 0, main, update 5" in failed.why
-    done = {"0/main": 20, "0/twin": 10, "1/main": 30}
+    done = {"0/main": 20, "0/twin": 10}
+    rests = verdict(old(make_run("rests", lines=LINES, done=done, judged=1)))
+    assert rests.state == "stopped" and "ended after stage 0" in rests.why
+    done |= {"1/main": 30}
     assert verdict(make_run("finished", lines=LINES, done=done, judged=2)).state == "finished"
 
 
