@@ -18,12 +18,13 @@ from cavs_dist import paths
 from cavs_dist.doctor import devices, machine, mount, network, ring, slurm, software, storage, tracking
 from cavs_dist.doctor.apart import Broke, Stuck, apart
 from cavs_dist.doctor.finding import Check, Examined, Finding
-from cavs_dist.doctor.needs import Needs, needs_of
+from cavs_dist.doctor.needs import Needs, read_needs
+from cavs_dist.doctor.program import Unanswered
 from cavs_dist.errors import InputError
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 USUAL = Path("runs")
-CONFIG_LIMIT, CLEANING_LIMIT = 180.0, 10.0  # seconds
+CLEANING_LIMIT = 10.0  # seconds
 
 
 def examine(target: str = "", overrides: Sequence[str] = ()) -> Iterator[Examined]:
@@ -82,6 +83,7 @@ def checks(folder: Path, scratch: str, needs: Needs | None) -> list[Check]:
         Check("run folder", 20, tried(storage.writable)),
         Check("locks", 20, tried(storage.locks)),
         Check("new files", 20, tried(storage.sight)),
+        Check("other nodes", 90, tried(lambda scratch: slurm.sight(scratch, nodes))),
         Check("write speed", 40, tried(storage.speed)),
         Check("clock", 10, tried(storage.clock)),
         Check("free disk", 10, lambda: storage.room(storage.nearest(folder), needs.disk if needs else None)),
@@ -106,14 +108,14 @@ def made(check: Check) -> Finding:
 
 
 def _read(config: str, overrides: Sequence[str]) -> tuple[Examined, Needs | None]:
-    """Read the config in a process of its own, which imports what the checks do without."""
+    """Read the config and the data's index."""
     start, needs = time.monotonic(), None
     try:
-        needs = Needs(**apart(lambda: asdict(needs_of(config, overrides)), CONFIG_LIMIT))
+        needs = read_needs(config, overrides)
         finding = Finding("ok", f"{config}, to {needs.out}")
     except InputError as error:
         finding = Finding("failed", str(error), "mend it: `cavs-dist train` would say the same")
-    except (Stuck, Broke) as error:
+    except Unanswered as error:
         finding = Finding("failed", f"it could not be read: {error}", "try `cavs-dist train ... --dry-run`")
     return Examined("config", finding, time.monotonic() - start), needs
 

@@ -4,10 +4,20 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from cavs_dist.doctor.finding import Finding
 from cavs_dist.doctor.program import Missing, Unanswered, ask
+from cavs_dist.doctor.storage import made
 
+# Names the node that it runs on, and whether the file in its first argument is seen within 5 s.
+LOOK = """
+for _ in 1 2 3 4 5 6; do
+  if [ -e "$1" ]; then echo "$SLURMD_NODENAME yes"; exit; fi
+  sleep 1
+done
+echo "$SLURMD_NODENAME no"
+"""
 UNCONFIGURED = "Could not establish a configuration source"
 OLDEST = (22, 5)  # the version that the job script was tried with
 
@@ -54,6 +64,26 @@ def job(environment: Mapping[str, str] = os.environ) -> Finding:
         advice = "since SLURM 22.05 srun takes no cores from sbatch: set SRUN_CPUS_PER_TASK"
         return Finding("warning", f"{found}, of {asked} that the job asked for", advice)
     return Finding("ok", found)
+
+
+def sight(scratch: Path, nodes: int) -> Finding:
+    """Check that every node of the job sees a new file at once, by a step on all of them."""
+    if nodes == 1:
+        return Finding("ok", "not in a job of several nodes: run `cavs-dist doctor` in one to ask them all")
+    with made(scratch) as folder:
+        file = folder / "new"
+        file.write_text("here")
+        tasks = (f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--overlap", "--time=2")
+        try:
+            said = ask(("srun", *tasks, "sh", "-c", LOOK, "look", str(file)), 60)
+        except Unanswered as error:
+            return Finding("failed", f"not all nodes could be asked: {error}", "see squeue and the nodes' own logs")
+    blind = sorted({line.removesuffix(" no") for line in said.splitlines() if line.endswith(" no")})
+    if blind:
+        return Finding(
+            "failed", f"a new file is not seen by {', '.join(blind)}", "choose an out=... that all nodes share"
+        )
+    return Finding("ok", f"a new file is seen by all {nodes} nodes")
 
 
 def nodes(environment: Mapping[str, str] = os.environ) -> int:
