@@ -11,7 +11,7 @@ from cavs_dist import paths
 from cavs_dist.cluster import record, scheduler
 from cavs_dist.cluster.config import refuse_unfit, refuse_unprintable
 from cavs_dist.cluster.record import Job
-from cavs_dist.cluster.script import container_settings, fill, log_pattern, sbatch_options
+from cavs_dist.cluster.script import container_settings, fill, log_of, log_pattern, sbatch_options
 from cavs_dist.config import Run, as_tree, load_run, read_config, to_yaml
 from cavs_dist.data.order import refuse_uneven
 from cavs_dist.errors import InputError
@@ -38,8 +38,8 @@ class Step:
     until: int | None
 
 
-def submit(config: str, variants: Sequence[Variant], chain: bool, dry_run: bool) -> None:
-    """Submit the runs, as one job or array, or one a stage; print the jobs' ids and where to look.
+def submit(config: str, variants: Sequence[Variant], chain: bool = False, dry_run: bool = False) -> list[str]:
+    """Submit the runs, as one job or array, or one a stage; print where to look, and return the jobs' ids.
 
     dry_run: print the scripts, and what the cluster says of them if there is one. Raises InputError for what would
     fail, before anything is submitted.
@@ -52,16 +52,17 @@ def submit(config: str, variants: Sequence[Variant], chain: bool, dry_run: bool)
         said = [scheduler.test(step.script) for step in steps]
         print(f"checked: {said[0]}", file=sys.stderr)
     if dry_run:
-        return
+        return []
     for setting in settings:
         refuse_submitted(setting.folder.path)
         write_text(setting.folder.path / "slurm" / "config.yaml", to_yaml(setting.run))
-    before = ""
+    jobs: list[str] = []
     for step in steps:
-        before = _submit_step(out, settings, step, before)
-        said = "all stages" if step.until is None else f"until stage {step.until}"
-        print(f"job {before}, {said}: log {step.log.replace('%A_%a', f'{before}_*').replace('%j', before)}")
+        jobs.append(_submit_step(out, settings, step, jobs[-1] if jobs else ""))
+        what = "all stages" if step.until is None else f"until stage {step.until}"
+        print(f"job {jobs[-1]}, {what}: log {log_of(step.log, jobs[-1], '*')}")
     print(f"runs in {out}; what they do: cavs-dist jobs {shlex.quote(str(out))}")
+    return jobs
 
 
 def variants(overrides: Sequence[str], seeds: str, sweep: Path | None) -> list[Variant]:
@@ -178,7 +179,7 @@ def _submit_step(out: Path, settings: Sequence[Setting], step: Step, before: str
     job = scheduler.submit(step.script, *([f"--dependency={after}", "--kill-on-invalid-dep=yes"] if before else []))
     for number, setting in enumerate(settings):
         task = f"_{number}" if tasks else ""
-        log = step.log.replace("%%", "%").replace("%A_%a", f"{job}{task}").replace("%j", job)
+        log = log_of(step.log, job, str(number))
         noted = Job(f"{job}{task}", until=step.until, after=f"{before}{task}" if before else "", log=log)
         record.add_submitted(setting.folder.path, noted)
     write_text(out / "slurm" / f"{job}.sbatch", step.script)

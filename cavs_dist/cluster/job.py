@@ -19,7 +19,7 @@ from cavs_dist.files import whole
 from cavs_dist.last_word import LastWord, read_last_words
 
 STOP, REFUSAL = 75, 2  # exit codes of ranks: stop.EXIT_CODE, and what the user is to mend
-SECONDS_FOR_A_LOCK = 120.0  # that ranks of an earlier start may take to die with their node
+SECONDS_FOR_A_LOCK = 600.0  # that ranks of an earlier start may take to find out that they lost a node
 SECONDS_TO_BE_KILLED = 120.0  # that SLURM may take to end a job that it cancels or preempts, after its SIGTERM
 SECONDS_FOR_A_REQUEUE = 600.0
 # Variables that say how ranks were started. SLURM_JWT and the like are secrets.
@@ -58,7 +58,11 @@ def start(folder: Path, environment: Mapping[str, str]) -> Path:
     with whole(logs / "environment.json") as beside:
         beside.write_text(json.dumps(shown(environment), indent=1), encoding="utf-8")
     record.add_start(folder, place.job, place.restart, place.nodes)
-    _wait_for_lock(folder / "lock")
+    try:
+        _wait_for_lock(folder / "lock")
+    except InputError as error:
+        record.add_end(folder, place.job, place.restart, "refused", REFUSAL, str(error))
+        raise
     return logs.resolve()
 
 
@@ -78,9 +82,11 @@ def end(folder: Path, environment: Mapping[str, str], code: int, signalled: bool
             # By SIGTERM: SLURM is about to end a job that is cancelled, or to requeue one that is preempted, as long as
             # it has not ended by itself.
             time.sleep(SECONDS_TO_BE_KILLED)
-        print(f"{ending}: {reason}: the job goes on from the queue", flush=True)
-        scheduler.requeue(place.number)
-        time.sleep(SECONDS_FOR_A_REQUEUE)
+        # A start whose node SLURM lost lives on beside the next one, which it must not end.
+        if scheduler.restarts(place.number) == place.restart:
+            print(f"{ending}: {reason}: the job goes on from the queue", flush=True)
+            scheduler.requeue(place.number)
+            time.sleep(SECONDS_FOR_A_REQUEUE)
     print(f"{ending}: {reason}", flush=True)
     return exit_code
 

@@ -67,9 +67,12 @@ def requeue(job: str) -> None:
     call("scontrol", "requeue", job)
 
 
-def cancel(jobs: Sequence[str]) -> None:
-    """Cancel jobs."""
-    call("scancel", *jobs)
+def restarts(job: str) -> int:
+    """Return how often a job was requeued so far."""
+    said = call("squeue", "--noheader", "--states=all", "--Format=RestartCnt", f"--jobs={job}").strip()
+    if not said.isdecimal():
+        raise InputError(f"squeue answered {said!r}; expected how often job {job} was requeued")
+    return int(said)
 
 
 def queued(jobs: Sequence[str]) -> tuple[Queued, ...]:

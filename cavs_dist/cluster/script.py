@@ -19,9 +19,8 @@ def fill(template: str, options: Sequence[str], settings: Mapping[str, str | Seq
     head, *_ = OPTION.split(template, maxsplit=1)
     body = OPTION.sub("", template[len(head) :])
     for name, value in settings.items():
-        text = f"{name}={_quoted(value)}"
-        body, times = re.subn(rf"^{name}=.*$", lambda _, text=text: text, body, flags=re.MULTILINE)
-        assert times == 1, f"the template sets {name} {times} times"
+        before, after = re.split(rf"^{name}=.*$", body, flags=re.MULTILINE)  # once and no more
+        body = f"{before}{name}={_quoted(value)}{after}"
     return head + "".join(f"#SBATCH {_option(option)}\n" for option in options) + body
 
 
@@ -63,6 +62,12 @@ def log_pattern(logs: Path, array: bool) -> str:
     if "\\" in folder:
         raise InputError(f"out is {folder!r}: SLURM takes no backslash in the path of a log; choose another out=...")
     return f"{folder.replace('%', '%%')}/{'%A_%a' if array else '%j'}.log"
+
+
+def log_of(pattern: str, job: str, task: str) -> str:
+    """Return the log that `log_pattern` means for a job, or for a task of an array."""
+    names = {"%%": "%", "%j": job, "%A": job, "%a": task}
+    return re.sub("%[%jAa]", lambda found: names[found[0]], pattern)
 
 
 def container_settings(config: SlurmConfig) -> dict[str, Sequence[str]]:

@@ -18,11 +18,13 @@ JOB = {"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "node[1-2]"}
 
 @pytest.fixture
 def requeued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of what scontrol was asked for, by a scontrol that SLURM's stands behind elsewhere; nobody waits."""
+    """A file of what scontrol, a program that only notes it, is asked for; squeue knows of no restart; nobody waits."""
     programs, asked = tmp_path / "programs", tmp_path / "asked"
     programs.mkdir()
-    (programs / "scontrol").write_text(f'#!/bin/sh\necho "$@" >>"{asked}"\n')
-    (programs / "scontrol").chmod(0o755)
+    for name, body in (("scontrol", f'echo "$@" >>"{asked}"'), ("squeue", f'cat "{tmp_path}/restarts"')):
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    (tmp_path / "restarts").write_text("0\n")
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     for name in ("SECONDS_TO_BE_KILLED", "SECONDS_FOR_A_REQUEUE"):
         monkeypatch.setattr(job, name, 0.0)
@@ -62,6 +64,8 @@ def test_a_start_waits_for_ranks_that_still_hold_the_run(tmp_path: Path, monkeyp
         monkeypatch.setattr(job, "SECONDS_FOR_A_LOCK", 0.5)
         with pytest.raises(InputError, match="is in use by process 3 on node1: end it"):
             start(tmp_path, JOB)
+        ended = read_jobs(tmp_path)[0].starts[0].end
+        assert ended is not None and ended.ending == "refused"
         holder.kill()
     monkeypatch.setattr(job, "SECONDS_FOR_A_LOCK", 30)
     start(tmp_path, {**JOB, "SLURM_RESTART_COUNT": "1"})
@@ -116,8 +120,16 @@ def test_a_job_goes_on_only_after_a_stop(
 def test_a_crash_goes_on_so_often_and_no_more(tmp_path: Path, requeued: Path) -> None:
     for restart, crashes in enumerate((1, 2, 3)):
         environment = {**JOB, "SLURM_RESTART_COUNT": str(restart)}
+        (tmp_path / "restarts").write_text(f"{restart}  \n")
         start(tmp_path, environment)
         assert end(tmp_path, environment, 1, signalled=False, max_restarts=2) == 1
         assert len(requeued.read_text().splitlines()) == min(crashes, 2)
     add_end(tmp_path, "12", 9, "crashed", 1, "of a start that was never noted")
     assert read_jobs(tmp_path)[0].crashes == 3
+
+
+def test_a_start_that_slurm_has_given_up_does_not_end_the_next(tmp_path: Path, requeued: Path) -> None:
+    start(tmp_path, JOB)
+    (tmp_path / "restarts").write_text("1\n")
+    assert end(tmp_path, JOB, 1, signalled=True, max_restarts=3) == 75
+    assert not requeued.exists()

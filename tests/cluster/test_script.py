@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cavs_dist.cluster.config import SlurmConfig
-from cavs_dist.cluster.script import container_settings, fill, log_pattern, sbatch_options
+from cavs_dist.cluster.script import container_settings, fill, log_of, log_pattern, sbatch_options
 from cavs_dist.errors import InputError
 
 TEMPLATE = """\
@@ -68,6 +68,8 @@ def test_nothing_is_asked_for_that_a_config_leaves_to_the_cluster() -> None:
 
 def test_a_log_is_where_its_pattern_says() -> None:
     assert log_pattern(Path("50% %j"), array=False) == "50%% %%j/%j.log"
+    assert log_of(log_pattern(Path("50% %j"), array=False), "7", "") == "50% %j/7.log"
+    assert log_of(log_pattern(Path("a"), array=True), "7", "2") == "a/7_2.log"
     for folder in ("a\\b", "a\nb"):
         with pytest.raises(InputError, match=r"^out is "):
             log_pattern(Path(folder), array=False)

@@ -1,7 +1,7 @@
 """A private SLURM cluster on this machine: munged, slurmctld and a slurmd for each pretended node, all on loopback.
 
 Needs root, Debian's slurm-wlm and munge. Every node has a name of its own, in a namespace of its own, and pretends to
-have 8 CPUs. Two partitions: `main`, and `low`, whose jobs are requeued when `main` needs their nodes.
+have 16 CPUs and 4 GPUs. Two partitions: `main`, and `low`, whose jobs are requeued when `main` needs their nodes.
 """
 
 import os
@@ -38,6 +38,7 @@ JobAcctGatherType=jobacct_gather/none
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
+GresTypes=gpu
 MpiDefault=none
 MailProg=/bin/true
 MinJobAge=86400
@@ -89,7 +90,7 @@ class Cluster:
             self._start("ctl", "ctl", "slurmctld", "-D", "-c")
             for node in self.nodes:
                 self.start_node(node)
-            self.until(self._is_idle, "idle nodes")
+            self.until(self.is_idle, "idle nodes")
         except BaseException:
             self.__exit__()
             raise
@@ -143,25 +144,27 @@ class Cluster:
             assert time.monotonic() < limit, f"no {what} within {seconds} s\n{self.logs()}"
             time.sleep(0.2)
 
-    def kill_node(self, node: str) -> None:
-        """Kill a node's daemon, as if the node were lost; what it started lives on."""
+    def lose_node(self, node: str) -> None:
+        """Kill a node's daemon and everything that it started, as if its power were cut."""
         self._daemons[node].kill()
         self._daemons[node].wait()
+        for process in self.processes(f"SLURMD_NODENAME={node}"):
+            os.kill(process, signal.SIGKILL)
 
     def start_node(self, node: str) -> None:
         """Start a node's daemon."""
         self._start(node, node, "slurmd", "-D", "-N", node)
 
-    def processes(self) -> list[int]:
-        """Return the processes of this cluster's jobs."""
-        mine = f"SLURM_CONF={self.folder / 'slurm.conf'}\0".encode()
+    def processes(self, *variables: str) -> list[int]:
+        """Return the processes of this cluster's jobs that have `variables` (NAME=value) in their environment."""
+        mine = [f"{variable}\0".encode() for variable in (f"SLURM_CONF={self.folder / 'slurm.conf'}", *variables)]
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
                 environment = path.read_bytes()
             except OSError:
                 continue
-            if mine in environment and b"SLURM_JOB_ID=" in environment:
+            if b"SLURM_JOB_ID=" in environment and all(variable in environment for variable in mine):
                 found.append(int(path.parent.name))
         return found
 
@@ -173,7 +176,8 @@ class Cluster:
     def _configure(self) -> None:
         first = free_ports(len(self.nodes) + 1)
         lines = [
-            f"NodeName={node} NodeHostname={node} NodeAddr=127.0.0.1 Port={first + number} CPUs=8 RealMemory=32000"
+            f"NodeName={node} NodeHostname={node} NodeAddr=127.0.0.1 Port={first + number} "
+            "CPUs=16 RealMemory=32000 Gres=gpu:4"
             for number, node in enumerate(self.nodes, start=1)
         ]
         settings = SETTINGS.format(port=first, folder=self.folder, nodes="\n".join(lines))
@@ -184,6 +188,9 @@ class Cluster:
         (self.folder / "hosts").write_text(Path("/etc/hosts").read_text() + "\n".join(names) + "\n")
         for name in ("state", *self.nodes):
             (self.folder / name).mkdir()
+        for number in range(4):
+            (self.folder / f"gpu{number}").symlink_to("/dev/null")  # slurmd wants devices
+        (self.folder / "gres.conf").write_text(f"Name=gpu File={self.folder}/gpu[0-3]\n")
 
     def _start(self, daemon: str, host: str, *command: str) -> None:
         """Start a daemon that ends with this process, where `host` is the machine's name."""
@@ -199,7 +206,8 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
             )
 
-    def _is_idle(self) -> bool:
+    def is_idle(self) -> bool:
+        """Tell whether no node is at work, nor lost."""
         nodes = self.call("sinfo", "--noheader", "-N", "-p", "main", "-t", "idle", "-o", "%N", check=False)
         return set(nodes.split()) == set(self.nodes)
 

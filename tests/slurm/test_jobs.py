@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +12,9 @@ import pytest
 from cavs_dist.cluster import record
 from cavs_dist.cluster.record import Job
 from cavs_dist.doctor.slurm import controller
-from tests.slurm.cluster import Cluster, missing
+from tests.slurm.cluster import Cluster
 
-pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(missing()), reason=missing())]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Two nodes."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder, Cluster(Path(folder), 2) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def reached(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """The cluster, found by programs that this process starts."""
-    for name, value in cluster.environment.items():
-        monkeypatch.setenv(name, value)
-    return cluster
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
 def jobs(*folders: Path) -> dict[str, dict[str, Any]]:
@@ -46,51 +29,51 @@ def submit(cluster: Cluster, script: str, *options: str) -> str:
     return cluster.call("sbatch", "--parsable", "--output=/dev/null", *options, text=text).strip()
 
 
-def test_a_chain_waits_runs_and_is_stopped_by_a_failure(reached: Cluster, tmp_path: Path) -> None:
+def test_a_chain_waits_runs_and_is_stopped_by_a_failure(cluster: Cluster, tmp_path: Path) -> None:
     run = tmp_path / "run"
     go = tmp_path / "go"
-    first = submit(reached, f"while [ ! -e {go} ]; do sleep 0.2; done; exit 1", "--hold")
+    first = submit(cluster, f"while [ ! -e {go} ]; do sleep 0.2; done; exit 1", "--hold")
     options = (f"--dependency=afterok:{first}", "--kill-on-invalid-dep=yes")
-    second = submit(reached, "true", *options)
+    second = submit(cluster, "true", *options)
     record.add_submitted(run, Job(first, until=0))
     record.add_submitted(run, Job(second, until=1, after=first))
     found = jobs(tmp_path)["run"]
     assert (found["state"], found["why"]) == ("waiting", f"job {first}: JobHeldUser")
-    reached.call("scontrol", "release", first)
-    reached.until(lambda: reached.state(first) == "RUNNING", "start")
+    cluster.call("scontrol", "release", first)
+    cluster.until(lambda: cluster.state(first) == "RUNNING", "start")
     record.add_start(run, first, 0, "node1")
     found = jobs(tmp_path)["run"]
     assert found["state"] == "running" and found["where"] in ("node1", "node2")
     assert [job["state"] for job in found["jobs"]] == ["RUNNING", "PENDING"]
     record.add_end(run, first, 0, "crashed", 1, "rank 1 ended")
     go.touch()
-    reached.end_of(first)
-    reached.end_of(second)
+    cluster.end_of(first)
+    cluster.end_of(second)
     found = jobs(tmp_path)["run"]
     assert found["state"] == "failed"
     assert found["why"] == f"job {first} crashed with 1: rank 1 ended; job {second} waited for it"
 
 
-def test_members_of_an_array_are_told_apart(reached: Cluster, tmp_path: Path) -> None:
-    array = submit(reached, "[ $SLURM_ARRAY_TASK_ID = 1 ] || sleep 60", "--array=0-3%2", "--exclusive")
+def test_members_of_an_array_are_told_apart(cluster: Cluster, tmp_path: Path) -> None:
+    array = submit(cluster, "[ $SLURM_ARRAY_TASK_ID = 1 ] || sleep 60", "--array=0-3%2", "--exclusive")
     for member in range(4):
         record.add_submitted(tmp_path / f"seed-{member}", Job(f"{array}_{member}"))
-    reached.until(lambda: "COMPLETED" in reached.call("squeue", "-r", "-t", "all", "-j", array, "-o", "%T"), "end")
-    reached.until(lambda: reached.call("squeue", "-r", "-t", "R", "-j", array, "-o", "%T").count("RUN") == 2, "third")
+    cluster.until(lambda: "COMPLETED" in cluster.call("squeue", "-r", "-t", "all", "-j", array, "-o", "%T"), "end")
+    cluster.until(lambda: cluster.call("squeue", "-r", "-t", "R", "-j", array, "-o", "%T").count("RUN") == 2, "third")
     found = jobs(tmp_path)
     assert [found[f"seed-{member}"]["state"] for member in (0, 2, 3)] == ["running", "running", "waiting"]
     assert "JobArrayTaskLimit" in found["seed-3"]["why"]
-    reached.call("scancel", array)
-    reached.until(lambda: not reached.call("squeue", "-h", "-j", array).strip(), "end of the array")
+    cluster.call("scancel", array)
+    cluster.until(lambda: not cluster.call("squeue", "-h", "-j", array).strip(), "end of the array")
     assert "CANCELLED" in jobs(tmp_path)["seed-0"]["why"]
 
 
-def test_a_job_that_slurm_has_forgotten(reached: Cluster, tmp_path: Path) -> None:
+def test_a_job_that_slurm_has_forgotten(cluster: Cluster, tmp_path: Path) -> None:
     record.add_submitted(tmp_path / "run", Job("999999"))
     assert jobs(tmp_path)["run"]["state"] == "new"
 
 
-def test_the_doctor_asks_all_nodes_for_a_new_file(reached: Cluster, tmp_path: Path) -> None:
+def test_the_doctor_asks_all_nodes_for_a_new_file(cluster: Cluster, tmp_path: Path) -> None:
     """Of two folders, one is hidden on each node: a file that the batch script makes there is of its node alone."""
     answer, hidden = tmp_path / "answer", tmp_path / "hidden"
     hidden.mkdir()
@@ -99,13 +82,13 @@ def test_the_doctor_asks_all_nodes_for_a_new_file(reached: Cluster, tmp_path: Pa
         "print(*(slurm.sight(Path(folder) / 'scratch', slurm.nodes()).found for folder in sys.argv[1:]), sep='\\n')"
     )
     script = f"mount -t tmpfs none {hidden} || exit 9\n'{sys.executable}' -c \"{code}\" {tmp_path} {hidden} > {answer}"
-    job = submit(reached, script, "--nodes=2", "--ntasks-per-node=1", f"--chdir={Path.cwd()}")
-    assert reached.end_of(job)["JobState"] == "COMPLETED"
+    job = submit(cluster, script, "--nodes=2", "--ntasks-per-node=1", f"--chdir={tmp_path}")
+    assert cluster.end_of(job)["JobState"] == "COMPLETED"
     seen, blind = answer.read_text().splitlines()
     assert seen == "a new file is seen by all 2 nodes"
     assert blind in ("a new file is not seen by node1", "a new file is not seen by node2")
 
 
-def test_the_doctor_finds_the_controller(reached: Cluster) -> None:
+def test_the_doctor_finds_the_controller(cluster: Cluster) -> None:
     finding = controller()
     assert finding.verdict == "ok" and "take jobs: low, main" in finding.found
