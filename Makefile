@@ -10,7 +10,7 @@ TWO := --numprocesses 2 --dist loadfile
 # Tests of kernels need torch and triton alone, and none of the other tests' fixtures.
 OF_KERNELS := --confcutdir=tests/kernels tests/kernels
 
-.PHONY: install lint types arrows test test-gpu bench-gpu chaos test-all demo demo-separation clean
+.PHONY: install lint types arrows test test-gpu bench-gpu chaos slurm test-all demo demo-separation clean
 
 install: $(VENV)/installed
 
@@ -30,7 +30,7 @@ arrows: install
 	$(BIN)/lint-imports
 
 test: lint types arrows
-	$(TEST_ENV) $(BIN)/python -m pytest $(TWO) -m "not kernel and not long"
+	$(TEST_ENV) $(BIN)/python -m pytest $(TWO) -m "not kernel and not long and not slurm"
 	TRITON_INTERPRET=1 $(TEST_ENV) $(BIN)/python -m pytest $(TWO) $(OF_KERNELS) -m "kernel and not long"
 
 # The same tests of the kernels on a GPU, where they are compiled.
@@ -44,6 +44,10 @@ bench-gpu: test-gpu
 # Four kills of a run on two ranks; `python bench/chaos.py` has twenty.
 chaos: install
 	$(TEST_ENV) $(BIN)/python -m pytest -m chaos
+
+# Jobs on a cluster of two nodes on this machine: needs root, and Debian's slurm-wlm and munge; skips without.
+slurm: install
+	$(TEST_ENV) $(BIN)/python -m pytest -rs -m "slurm and not long"
 
 test-all: lint types arrows
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not kernel"

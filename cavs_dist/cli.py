@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cavs_dist import stop
 from cavs_dist.errors import InputError, Interrupted
+from cavs_dist.last_word import leave_last_word
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
@@ -24,6 +25,7 @@ def train_command(
     config: Config,
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, write nothing")] = False,
+    until: Annotated[Optional[int], typer.Option(min=0, help="the last stage of this call")] = None,  # noqa: UP045
 ) -> None:
     """Train through all stages; the same command again goes on where it was cut off."""
     from cavs_dist.config import load_run
@@ -36,7 +38,22 @@ def train_command(
         return
     from cavs_dist.trainer import train
 
-    train(run)
+    train(run, until)
+
+
+@app.command("submit")
+def submit_command(
+    config: Config,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the jobs' scripts, submit nothing")] = False,
+    chain: Annotated[bool, typer.Option("--chain", help="one job a stage, each after the one before")] = False,
+    seeds: Annotated[str, typer.Option(help="0,1,2: one run a seed, as an array")] = "",
+    sweep: Annotated[Optional[Path], typer.Option(help="file of overrides, a run a line, as an array")] = None,  # noqa: UP045
+) -> None:
+    """Train on a SLURM cluster: `slurm.*` says on what. The same line again goes on where it was cut off."""
+    from cavs_dist.submit import submit, variants
+
+    submit(config, variants(overrides or (), seeds, sweep), chain, dry_run)
 
 
 @app.command("plan")
@@ -91,11 +108,39 @@ def show_command(config: Config, overrides: Overrides = None) -> None:
     sys.stdout.write(to_yaml(load_run(config, overrides or ())))
 
 
+@app.command("jobs")
+def jobs_command(
+    folders: Annotated[Optional[list[Path]], typer.Argument(help="run folders, or what holds some; runs")] = None,  # noqa: UP045
+    as_json: Annotated[bool, typer.Option("--json", help="a list of runs")] = False,
+) -> None:
+    """Show what runs, where, how far it is, and what became of the rest: by run folders and SLURM's queue."""
+    from cavs_dist.jobs.show import print_jobs
+
+    print_jobs(folders or (), console, as_json=as_json)
+
+
+@app.command("doctor")
+def doctor_command(
+    target: Annotated[str, typer.Argument(help="a folder for runs, a run folder, or a config")] = "",
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="a list of checks")] = False,
+) -> None:
+    """Check what a run needs of this machine, and say what to do; exit code 1 if a check failed."""
+    from cavs_dist.doctor.examine import examine, print_json, print_table
+
+    examined = (print_json if as_json else print_table)(examine(target, overrides or ()), console)
+    if any(one.finding.verdict == "failed" for one in examined):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Run the command line; exit code 2 with one sentence for what the user can mend, 75 where the run was stopped."""
     from cavs_dist.cli_data import app as data
+    from cavs_dist.cli_job import app as job
 
     app.add_typer(data, name="data")
+    app.add_typer(job, name="job", hidden=True)
+    stop.unignore()
     try:
         app()
     except InputError as error:
@@ -105,10 +150,14 @@ def main() -> None:
     except Interrupted as interrupted:
         cause = f" (then: {interrupted.__cause__})" if interrupted.__cause__ else ""
         _leave(f"{interrupted}{cause}", stop.EXIT_CODE)
+    except Exception as error:
+        leave_last_word(f"{type(error).__name__}: {error}", 1)
+        raise
 
 
 def _leave(sentence: str, code: int) -> NoReturn:
     """Say why, and exit; a stop is told of by rank 0 alone."""
+    leave_last_word(sentence, code)
     if code != stop.EXIT_CODE or os.environ.get("RANK", "0") == "0":
         print(sentence, file=sys.stderr)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

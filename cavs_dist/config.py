@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cavs_dist import paths
+from cavs_dist.cluster.config import SlurmConfig
 from cavs_dist.curriculum import CurriculumConfig
 from cavs_dist.data.config import DataConfig
 from cavs_dist.data.rehearse import RehearseConfig
@@ -68,6 +69,7 @@ class Run:
     engine: EngineConfig
     evaluate: Any
     track: TrackConfig = field(default_factory=TrackConfig)
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
 
 
 def load_run(name: str, overrides: Sequence[str] = ()) -> Run:

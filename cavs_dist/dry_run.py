@@ -21,15 +21,26 @@ def print_dry_run(run: Run, console: Console) -> None:
     """Print stages, clips, updates, memory and disk of a run; raise InputError for what would fail. Writes nothing."""
     setting = open_setting(run)
     open_start(setting)
-    parameters = sum(p.numel() for p in setting.fresh_model("main", setting.stages[-1]).parameters())
+    parameters = _parameters(setting)
     console.print(stage_table(setting))
-    weights = 4 * parameters * len(setting.stages)
-    checkpoints = 16 * parameters * (run.train.checkpoints + 1)  # a new one is written before an old one goes
+    weights, checkpoints, exemplars = disk_bytes(setting)
     console.print(
         f"{parameters / 1e6:.2f} M parameters; memory {20 * parameters / 1e6:.0f} MB on one rank (weights, gradients, "
         f"two moments, teacher) beside activations; on disk at most {weights / 1e6:.0f} MB of weights, "
-        f"{checkpoints / 1e6:.0f} MB of checkpoints, {_payload(setting) / 1e6:.1f} MB of exemplars, in {Path(run.out)}"
+        f"{checkpoints / 1e6:.0f} MB of checkpoints, {exemplars / 1e6:.1f} MB of exemplars, in {Path(run.out)}"
     )
+
+
+def disk_bytes(setting: Setting) -> tuple[float, float, float]:
+    """Return the most bytes of weights, of checkpoints and of exemplars that a run has in its folder at once."""
+    parameters = _parameters(setting)
+    checkpoints = setting.run.train.checkpoints + 1  # a new one is written before an old one goes
+    return 4 * parameters * len(setting.stages), 16 * parameters * checkpoints, _payload(setting)
+
+
+def _parameters(setting: Setting) -> int:
+    """Return the parameters of the main model of the last stage."""
+    return sum(p.numel() for p in setting.fresh_model("main", setting.stages[-1]).parameters())
 
 
 def stage_table(setting: Setting) -> Table:

@@ -32,6 +32,7 @@ FREE = (
     "memory.cache",
     "train.checkpoint",
     "track",
+    "slurm",
     "train.on_nonfinite",
     "train.nonfinite_budget",
 )

@@ -55,6 +55,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "train.nonfinite_budget": (0, math.inf),
     "engine.micro_batch": (0, math.inf), "engine.threads": (0, math.inf), "engine.patience": (1, math.inf),
     "evaluate.batch": (1, math.inf), "track.every": (1, math.inf), "track.patience": (1, math.inf),
+    "slurm.nodes": (1, math.inf), "slurm.gpus_per_node": (0, math.inf), "slurm.ranks_per_node": (0, math.inf),
+    "slurm.cpus_per_rank": (1, math.inf), "slurm.lead": (1, math.inf), "slurm.max_restarts": (0, math.inf),
 }  # fmt: skip
 
 

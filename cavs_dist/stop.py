@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from cavs_dist.errors import Interrupted
+from cavs_dist.last_word import leave_last_word
 
 EXIT_CODE = 75  # EX_TEMPFAIL: the same command again goes on
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
@@ -99,6 +100,16 @@ def listening() -> Iterator[None]:
         _request.by, _request.listening = "", False
 
 
+def unignore() -> None:
+    """Let SIGUSR1 end this process until it is listening, though what started it ignores that signal.
+
+    A batch script has torchrun ignore it, and what is ignored is inherited: a rank that is still starting, and has
+    nothing to keep, would go on unstopped.
+    """
+    if signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+
 def outlive_a_stop(worker: int) -> None:
     """Let a process that reads clips live on for READER_STAYS seconds after SIGTERM; for DataLoader's worker_init_fn.
 
@@ -127,6 +138,7 @@ def _listen(reading: int) -> None:
 
 def exit_now(sentence: str, code: int) -> None:
     """Say `sentence` and end the process, whatever its other threads do or hold."""
+    leave_last_word(sentence, code)
     with suppress(OSError):
         os.write(2, f"{sentence}\n".encode())  # not print: the main thread may hold its lock for ever
     os._exit(code)

@@ -4,7 +4,7 @@ Every step leaves its product in the run folder, so a run that was cut off anywh
 taking over what is already there.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cavs_dist.config import Run, as_tree
 from cavs_dist.curriculum import Stage
 from cavs_dist.data.rehearse import rehearsal_weights
 from cavs_dist.engine import start_world
-from cavs_dist.errors import Interrupted
+from cavs_dist.errors import InputError, Interrupted
 from cavs_dist.files import writing
 from cavs_dist.fit import Fit
 from cavs_dist.judge import judge
@@ -25,6 +25,7 @@ from cavs_dist.lineage import keep_weights, name_shards
 from cavs_dist.memory.memory import ExemplarMemory
 from cavs_dist.memory.rehearsal import CollisionCounter, by_old_class, collision_table, rehearsal_scalars
 from cavs_dist.methods import Method, plain
+from cavs_dist.outlook import leave_outlook
 from cavs_dist.outputs import Batch
 from cavs_dist.remember import remember, wants_hearing_twin, wants_memory, wants_twin
 from cavs_dist.run_folder import (
@@ -47,21 +48,24 @@ from cavs_dist.watchdog import watching
 STOPPED = "stopped.txt"  # in a run folder: the run was asked to stop, and the same command goes on
 
 
-def train(run: Run) -> None:
+def train(run: Run, until: int | None = None) -> None:
     """Train, or go on where an earlier process of the same run was cut off. Collective.
 
-    Raises Interrupted where a signal asked any rank to stop, and leaves word of it in the run folder.
+    until: the last stage that is trained now, none for all: the same command goes on after it. InputError if there is
+    no such stage. Raises Interrupted where a signal asked any rank to stop, and leaves word of it in the run folder.
     """
     start_world(run.engine)
     with listening():
         setting = open_setting(run)
+        stages = up_to(until, setting.stages)
         start = open_start(setting)
         with (
             setting.folder.claimed(run, setting.train.digest),
             leaving_word(Path(run.out) / STOPPED),
             watching(run.engine.patience),
         ):
-            Trainer(setting, start).run()
+            leave_outlook(setting, start)
+            Trainer(setting, start).run(stages)
 
 
 @contextmanager
@@ -77,6 +81,13 @@ def leaving_word(path: Path) -> Iterator[None]:
         raise
 
 
+def up_to(until: int | None, stages: Sequence[Stage]) -> Sequence[Stage]:
+    """Return the stages until `until`, or all; InputError if there is no such stage."""
+    if until is not None and not 0 <= until < len(stages):
+        raise InputError(f"there is no stage {until} to train until: the run has stages 0 to {len(stages) - 1}")
+    return stages if until is None else stages[: until + 1]
+
+
 class Trainer:
     """A run, stage by stage."""
 
@@ -88,11 +99,11 @@ class Trainer:
             told = as_tree(setting.run) | {"environment": environment()}
             self.track = Track(self.folder.path, setting.run.track, told, resume_update=kept)
 
-    def run(self) -> None:
-        """Walk through the stages. Collective."""
+    def run(self, stages: Sequence[Stage]) -> None:
+        """Walk through the stages, the first ones of the curriculum. Collective."""
         with self.track:
             name_shards(self.setting, self.track)
-            for stage in self.setting.stages:
+            for stage in stages:
                 model = self.setting.grown_model("main", stage, self.method.head, self.method.restart)
                 extra = self.begin(stage, model)
                 self.fit("main", stage, model, self.method, extra)

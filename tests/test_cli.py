@@ -1,3 +1,4 @@
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,23 @@ def test_a_stop_says_what_it_led_to_and_exits_with_75(
     assert (code, said) == (75, "stopped by SIGTERM; run the same (then: connection closed)\n")
     monkeypatch.setenv("RANK", "1")  # another rank's sentence would be the first one's again
     assert call("evaluate", tmp_path)[::2] == (75, "")
+
+
+def test_runs_are_listed(call: Call, finished: Path, tmp_path: Path) -> None:
+    code, out, _ = call("jobs", finished, "--json")
+    assert code == 0 and json.loads(out)[0]["state"] == "finished"
+    code, out, err = call("jobs", tmp_path)
+    assert (code, out) == (2, "") and err.startswith(f"error: there is no run in {tmp_path}")
+
+
+@pytest.mark.slow
+def test_a_machine_that_lacks_something_exits_with_1(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nowhere0")
+    code, out, _ = call("doctor", tmp_path, "--json")
+    failed = {check["name"] for check in json.loads(out) if check["verdict"] == "failed"}
+    assert code == 1 and failed >= {"interfaces"}
 
 
 def test_an_unknown_command_exits_with_2(call: Call) -> None:

@@ -84,3 +84,9 @@ def test_a_reader_of_clips_outlives_a_stop_for_a_while(monkeypatch: pytest.Monke
         time.sleep(30)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGALRM
+
+
+def test_a_signal_that_a_launcher_ignores_ends_a_rank_that_does_not_listen_yet() -> None:
+    code = "import os; from cavs_dist import stop; stop.unignore(); os.kill(os.getpid(), 10); print('ignored')"
+    done = subprocess.run(["bash", "-c", 'trap "" USR1; exec "$0" -c "$1"', sys.executable, code], capture_output=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGUSR1, b"")

@@ -12,7 +12,7 @@ from rich.console import Console
 from cavs_dist.config import load_run
 from cavs_dist.errors import InputError
 from cavs_dist.order import order_of_config
-from cavs_dist.plan import print_plan
+from cavs_dist.dry_run import print_dry_run
 from cavs_dist.setting import open_setting
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -56,7 +56,7 @@ def test_orders_and_plans_are_those_of_the_disk(tiny: str, there: list[str], tmp
     texts = []
     for overrides in ((), there):
         with (tmp_path / "plan.txt").open("w") as file:
-            print_plan(load_run(tiny, [f"out={tmp_path}", *overrides]), Console(file=file, width=200))
+            print_dry_run(load_run(tiny, [f"out={tmp_path}", *overrides]), Console(file=file, width=200))
         texts.append((tmp_path / "plan.txt").read_text())
     assert texts[0] == texts[1]
 
