@@ -10,9 +10,9 @@ from loopback import Loopback, serving
 from rich.console import Console
 
 from cavs_dist.config import load_run
+from cavs_dist.dry_run import print_dry_run
 from cavs_dist.errors import InputError
 from cavs_dist.order import order_of_config
-from cavs_dist.dry_run import print_dry_run
 from cavs_dist.setting import open_setting
 
 Start = Callable[..., "subprocess.Popen[str]"]
