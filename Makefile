@@ -45,9 +45,9 @@ bench-gpu: test-gpu
 chaos: install
 	$(TEST_ENV) $(BIN)/python -m pytest -m chaos
 
-# Jobs on a cluster of two nodes on this machine: needs root, and Debian's slurm-wlm and munge; skips without.
+# Jobs on clusters of two nodes on this machine: needs root, and Debian's slurm-wlm and munge; says so, and skips, without.
 slurm: install
-	$(TEST_ENV) $(BIN)/python -m pytest -rs -m "slurm and not long"
+	$(TEST_ENV) $(BIN)/python -m pytest $(TWO) -rs -m slurm
 
 test-all: lint types arrows
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not kernel"

@@ -19,6 +19,7 @@ from cavs_dist.run_folder import RunFolder, refuse_other_config, write_text
 from cavs_dist.setting import Setting, open_setting
 
 MOST_RUNS = 1000  # SLURM's own limit of an array, unless it is configured
+ALIVE = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "COMPLETING")  # states of jobs that may yet train
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def train_script(run: Run, out: Path, folders: Sequence[str], tasks: int, until:
 def refuse_submitted(folder: Path) -> None:
     """Raise InputError where a job of the run waits or runs already."""
     jobs = [job.id for job in record.read_jobs(folder)]
-    alive = [job.id for job in scheduler.queued(jobs) if job.state in ("PENDING", "RUNNING")] if jobs else []
+    alive = [job.id for job in scheduler.queued(jobs) if job.state in ALIVE] if jobs else []
     if alive:
         raise InputError(f"{folder} is job {', '.join(alive)} already: wait for it, or scancel it first")
 

@@ -83,7 +83,7 @@ def leaving_word(path: Path) -> Iterator[None]:
 
 def up_to(until: int | None, stages: Sequence[Stage]) -> Sequence[Stage]:
     """Return the stages until `until`, or all; InputError if there is no such stage."""
-    if until is not None and not 0 <= until < len(stages):
+    if until is not None and until >= len(stages):
         raise InputError(f"there is no stage {until} to train until: the run has stages 0 to {len(stages) - 1}")
     return stages if until is None else stages[: until + 1]
 

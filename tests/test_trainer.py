@@ -8,7 +8,7 @@ import pytest
 
 from cavs_dist import distributed
 from cavs_dist.config import load_run
-from cavs_dist.errors import Interrupted
+from cavs_dist.errors import InputError, Interrupted
 from cavs_dist.run_folder import read_json, read_state
 from cavs_dist.trainer import leaving_word, train
 
@@ -112,3 +112,17 @@ def test_collisions_are_counted_where_rehearsal_weighs_by_them(finished: Path) -
     assert {key: count for key, count in begun.items() if key.startswith("collisions/")} == {
         f"collisions/{old} -> {new}": count for (old, new), count in pairs.items()
     }
+
+
+def test_a_run_may_end_after_a_stage_and_go_on(tiny: str, shaken: Path, finished: Path, tmp_path: Path) -> None:
+    run = load_run(tiny, [f"out={tmp_path}", f"train.start={shaken}"])
+    train(run, until=0)
+    assert [path.name for path in (tmp_path / "stages").iterdir()] == ["0"]
+    train(run, until=1)
+    assert contents(tmp_path) == contents(finished)
+
+
+def test_there_is_no_stage_to_end_after_beyond_the_last(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no stage 2 to train until: the run has stages 0 to 1"):
+        train(load_run(tiny, [f"out={tmp_path / 'run'}"]), until=2)
+    assert not (tmp_path / "run").exists()

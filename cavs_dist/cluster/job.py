@@ -20,7 +20,6 @@ from cavs_dist.last_word import LastWord, read_last_words
 
 STOP, REFUSAL = 75, 2  # exit codes of ranks: stop.EXIT_CODE, and what the user is to mend
 SECONDS_FOR_A_LOCK = 600.0  # that ranks of an earlier start may take to find out that they lost a node
-SECONDS_TO_BE_KILLED = 120.0  # that SLURM may take to end a job that it cancels or preempts, after its SIGTERM
 SECONDS_FOR_A_REQUEUE = 600.0
 # Variables that say how ranks were started. SLURM_JWT and the like are secrets.
 SHOWN = re.compile(r"(SLURM|NCCL|CUDA|OMP|GLOO|UCX|FI|TORCH|HOSTNAME)_?\w*")
@@ -29,10 +28,9 @@ SECRET = re.compile(r"JWT|TOKEN|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Place:
-    """A job as it finds itself. job: `123`, or `123_4` of an array. number: its own id. nodes: SLURM's list."""
+    """A job as it finds itself. job: `123`, or `123_4` of an array. nodes: SLURM's list."""
 
     job: str
-    number: str
     restart: int
     nodes: str
 
@@ -45,7 +43,7 @@ class Place:
         if not all(re.fullmatch(r"\d{1,12}", value) for value in (number, array or "0", task or "0", restart)):
             raise InputError(f"SLURM_JOB_ID is {number!r}: this is called by slurm/train.sbatch, within a job")
         job = f"{array}_{task}" if array else number
-        return cls(job, number, int(restart), environment.get("SLURM_JOB_NODELIST", ""))
+        return cls(job, int(restart), environment.get("SLURM_JOB_NODELIST", ""))
 
 
 def start(folder: Path, environment: Mapping[str, str]) -> Path:
@@ -77,16 +75,12 @@ def end(folder: Path, environment: Mapping[str, str], code: int, signalled: bool
     exit_code = {"finished": 0, "stopped": STOP, "crashed": 1, "refused": REFUSAL}[ending]
     record.add_end(folder, place.job, place.restart, ending, exit_code, reason)
     crashes = next(job.crashes for job in record.read_jobs(folder) if job.id == place.job)
-    if ending == "stopped" or (ending == "crashed" and crashes <= max_restarts):
-        if ending == "stopped" and not signalled:
-            # By SIGTERM: SLURM is about to end a job that is cancelled, or to requeue one that is preempted, as long as
-            # it has not ended by itself.
-            time.sleep(SECONDS_TO_BE_KILLED)
-        # A start whose node SLURM lost lives on beside the next one, which it must not end.
-        if scheduler.restarts(place.number) == place.restart:
-            print(f"{ending}: {reason}: the job goes on from the queue", flush=True)
-            scheduler.requeue(place.number)
-            time.sleep(SECONDS_FOR_A_REQUEUE)
+    goes_on = ending == "stopped" or (ending == "crashed" and crashes <= max_restarts)
+    # Not a job that is being cancelled; nor the next start, beside which one lives on whose node SLURM has lost.
+    if goes_on and scheduler.running(place.job) == place.restart:
+        print(f"{ending}: {reason}: the job goes on from the queue", flush=True)
+        scheduler.requeue(place.job)
+        time.sleep(SECONDS_FOR_A_REQUEUE)
     print(f"{ending}: {reason}", flush=True)
     return exit_code
 

@@ -67,12 +67,10 @@ def requeue(job: str) -> None:
     call("scontrol", "requeue", job)
 
 
-def restarts(job: str) -> int:
-    """Return how often a job was requeued so far."""
-    said = call("squeue", "--noheader", "--states=all", "--Format=RestartCnt", f"--jobs={job}").strip()
-    if not said.isdecimal():
-        raise InputError(f"squeue answered {said!r}; expected how often job {job} was requeued")
-    return int(said)
+def running(job: str) -> int | None:
+    """Return which start of a job runs, 0 for its first; none if it does not run, or ends just now."""
+    said = call("squeue", "--noheader", "--states=running", "--Format=RestartCnt", f"--jobs={job}").strip()
+    return int(said) if said.isdecimal() else None
 
 
 def queued(jobs: Sequence[str]) -> tuple[Queued, ...]:

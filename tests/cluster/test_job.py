@@ -18,7 +18,7 @@ JOB = {"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "node[1-2]"}
 
 @pytest.fixture
 def requeued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of what scontrol, a program that only notes it, is asked for; squeue knows of no restart; nobody waits."""
+    """A file in which scontrol notes what it is asked for, while squeue says that the first start runs; no waits."""
     programs, asked = tmp_path / "programs", tmp_path / "asked"
     programs.mkdir()
     for name, body in (("scontrol", f'echo "$@" >>"{asked}"'), ("squeue", f'cat "{tmp_path}/restarts"')):
@@ -26,15 +26,14 @@ def requeued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (programs / name).chmod(0o755)
     (tmp_path / "restarts").write_text("0\n")
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    for name in ("SECONDS_TO_BE_KILLED", "SECONDS_FOR_A_REQUEUE"):
-        monkeypatch.setattr(job, name, 0.0)
+    monkeypatch.setattr(job, "SECONDS_FOR_A_REQUEUE", 0.0)
     return asked
 
 
 def test_a_job_finds_itself_in_slurms_variables() -> None:
-    assert Place.of(JOB) == Place("12", "12", 0, "node[1-2]")
+    assert Place.of(JOB) == Place("12", 0, "node[1-2]")
     array = {**JOB, "SLURM_ARRAY_JOB_ID": "9", "SLURM_ARRAY_TASK_ID": "3", "SLURM_RESTART_COUNT": "2"}
-    assert Place.of(array) == Place("9_3", "12", 2, "node[1-2]")
+    assert Place.of(array) == Place("9_3", 2, "node[1-2]")
 
 
 @pytest.mark.parametrize("variables", [{}, {"SLURM_JOB_ID": "../x"}, {**JOB, "SLURM_RESTART_COUNT": "-1"}])
@@ -128,8 +127,9 @@ def test_a_crash_goes_on_so_often_and_no_more(tmp_path: Path, requeued: Path) ->
     assert read_jobs(tmp_path)[0].crashes == 3
 
 
-def test_a_start_that_slurm_has_given_up_does_not_end_the_next(tmp_path: Path, requeued: Path) -> None:
+@pytest.mark.parametrize("runs", ["1", ""], ids=["the next start", "none, as it is being cancelled"])
+def test_a_start_that_slurm_has_given_up_ends_no_other(tmp_path: Path, requeued: Path, runs: str) -> None:
     start(tmp_path, JOB)
-    (tmp_path / "restarts").write_text("1\n")
+    (tmp_path / "restarts").write_text(f"{runs}\n")
     assert end(tmp_path, JOB, 1, signalled=True, max_restarts=3) == 75
     assert not requeued.exists()

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster, missing
+from tests.slurm.runs import LONG, Submit, Trains
 
 HOUSE = Path(__file__).parents[2]
-Submit = Callable[..., list[str]]
 ON = ("slurm.gpus_per_node=0", "slurm.cpus_per_rank=1", "slurm.time=30:00", "slurm.lead=100")
-# Ten updates a stage and more, so that there is time to interrupt them.
-LONG = ("train.epochs=4", "train.checkpoint_every=2")
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +55,7 @@ def alone(tiny: str, start: Callable[..., "subprocess.Popen[str]"], tmp_path_fac
 
 
 @pytest.fixture
-def trains(cluster: Cluster) -> Callable[[str, Path], None]:
+def trains(cluster: Cluster) -> Trains:
     """Wait until a job's run has made an update."""
 
     def trains(job: str, folder: Path) -> None:

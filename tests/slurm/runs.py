@@ -1,8 +1,14 @@
-"""What a run folder holds after its jobs."""
+"""Runs that are submitted: what tests call, and what a run folder holds after its jobs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cavs_dist.cluster.record import read_jobs
+
+Submit = Callable[..., list[str]]
+Trains = Callable[[str, Path], None]
+# Updates enough to interrupt them.
+LONG = ("train.epochs=4", "train.checkpoint_every=2")
 
 
 def weights(folder: Path) -> dict[str, bytes]:

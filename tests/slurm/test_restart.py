@@ -2,18 +2,15 @@
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cavs_dist.cluster.record import read_jobs
 from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import LONG, Submit
-from tests.slurm.runs import endings, said, weights
+from tests.slurm.runs import LONG, Submit, Trains, endings, said, weights
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
-Trains = Callable[[str, Path], None]
 HOSTILE = 'it\'s $(touch hit) `touch hit` "ü" %j 100% ;&|#*'
 
 

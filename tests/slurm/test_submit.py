@@ -11,8 +11,7 @@ from cavs_dist.cluster import scheduler
 from cavs_dist.cluster.record import read_jobs
 from cavs_dist.errors import InputError
 from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import LONG, Submit
-from tests.slurm.runs import endings, said, weights
+from tests.slurm.runs import LONG, Submit, Trains, endings, said, weights
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -46,7 +45,7 @@ def test_what_would_fail_is_refused_before_it_is_submitted(
 def test_two_nodes_of_two_ranks_stopped_in_between_compute_what_four_ranks_here_do(
     cluster: Cluster,
     submit: Submit,
-    trains: Callable[[str, Path], None],
+    trains: Trains,
     start: Callable[..., "subprocess.Popen[str]"],
     tiny: str,
     tmp_path: Path,
