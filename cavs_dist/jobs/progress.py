@@ -171,4 +171,4 @@ def _metric(folder: Path, lines: Sequence[dict[str, Any]]) -> str:
 
 
 def _described(name: str, value: float, stage: int | None) -> str:
-    return f"{shown(name, 20)} {value:.3f}" + (f" after stage {stage}" if stage is not None else "")
+    return f"{shown(name, 20)} {value:.3f}" + (f" ({stage})" if stage is not None else "")

@@ -1,11 +1,13 @@
 """The table of runs, and the same as JSON."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -48,6 +50,8 @@ def print_jobs(folders: Sequence[Path], console: Console, *, as_json: bool) -> N
         console.file.write(json.dumps([as_object(*pair) for pair in verdicts], indent=1) + "\n")
         return
     console.print(table(verdicts))
+    for line in reasons(verdicts):
+        console.print(escape(line), soft_wrap=True)
     if trouble:
         console.print(f"SLURM's own word is missing: {escape(trouble)}")
 
@@ -74,32 +78,35 @@ def as_object(run: Run, verdict: Verdict) -> dict[str, Any]:
 
 
 def table(verdicts: Sequence[tuple[Run, Verdict]]) -> Table:
-    """Return one row a run, and one below it for each of its jobs where there are several."""
-    rows = Table("run", "state", "where", "stage", "update", "ETA", "last metric", "restarts", "why")
+    """Return one row a run, and one below it for each of its jobs where there are several; the why is in `reasons`."""
+    above = Path(os.path.commonpath([run.folder.parent for run, _ in verdicts]))
+    rows = Table(title=f"runs in {_cell(str(above))}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("run", "state", "stage", "update", "ETA", "metric (stage)", "restarts"):
+        rows.add_column(column, no_wrap=True)
+    rows.add_column("where", overflow="fold")
     for run, verdict in verdicts:
         progress = run.progress
         colour = COLOURS.get(verdict.state, "default")
         rows.add_row(
-            _cell(str(run.folder)), f"[{colour}]{verdict.state}[/]", _cell(verdict.where), _stage(progress),
+            _cell(str(run.folder.relative_to(above))), f"[{colour}]{verdict.state}[/]", _stage(progress),
             _update(progress), _eta(progress, verdict), _cell(_metric(progress)), str(verdict.restarts or ""),
-            _cell(verdict.why),
+            _cell(verdict.where),
         )  # fmt: skip
         for job in verdict.jobs if len(verdict.jobs) > 1 else ():
-            until = "" if job.until is None else f"to {job.until}"
-            why = "; ".join(filter(None, (f"after {job.after}" if job.after else "", job.why, *job.reasons)))
+            name, state, until = f"- job {job.id}", job.state.lower(), "" if job.until is None else f"to {job.until}"
             restarts = str(job.restarts or "")
-            rows.add_row(
-                _cell(f"- job {job.id}"),
-                _cell(job.state.lower()),
-                _cell(job.where),
-                until,
-                "",
-                "",
-                "",
-                restarts,
-                _cell(why),
-            )
+            rows.add_row(_cell(name), _cell(state), until, "", "", "", restarts, _cell(job.where))
     return rows
+
+
+def reasons(verdicts: Sequence[tuple[Run, Verdict]]) -> Iterator[str]:
+    """Yield a line for each run, and each of its jobs, of which there is a reason to tell."""
+    for run, verdict in verdicts:
+        if verdict.why:
+            yield shown(f"{run.folder}: {verdict.why}")
+        for job in verdict.jobs:
+            if why := "; ".join(filter(None, (f"after {job.after}" if job.after else "", job.why, *job.reasons))):
+                yield shown(f"{run.folder}, job {job.id}: {why}")
 
 
 def _cell(text: str) -> str:

@@ -69,7 +69,7 @@ def _judge(run: Run, jobs: tuple[JobState, ...]) -> tuple[State, str, str]:
     ):
         return "running", run.holder.who, "its lock is not seen from here, but its log grows"
     if run.progress.finished:
-        return "finished", "", "" if run.progress.stages else "as far as its folder tells: it is of an older version"
+        return "finished", "", ""
     failed = _failure(run, jobs)
     waiting = next((job for job in jobs if job.state in WAITS), None)
     if waiting and waiting.why != NEVER:

@@ -26,7 +26,7 @@ def test_updates_are_those_of_the_fit(make_run: MakeRun) -> None:
     folder = make_run(lines=lines, done={"0/main": 20, "0/twin": 10}, judged=1)
     found = read_progress(folder)
     assert (found.stage, found.update, found.updates, found.seconds) == (1, 6, 30, 24.0)
-    assert found.metric == "all 0.250 after stage 0"
+    assert found.metric == "all 0.250 (0)"
 
 
 def test_between_fits_the_next_ones_are_ahead(make_run: MakeRun) -> None:
@@ -57,7 +57,7 @@ def test_without_an_outlook_the_rest_is_unknown(make_run: MakeRun) -> None:
     assert (found.stages, found.updates, found.seconds, found.finished) == (None, None, None, False)
     evaluated = {"event": "evaluation", "update": 10, "stage": 0, "test/sdr": 3.5}
     found = read_progress(make_run("b", outlook=None, lines=[*lines, evaluated], done={"0/main": 10}, judged=1))
-    assert found.finished and found.metric == "sdr 3.500 after stage 0"
+    assert found.finished and found.metric == "sdr 3.500 (0)"
 
 
 def test_an_unknown_fit_ahead_leaves_the_rest_unknown(make_run: MakeRun) -> None:
@@ -98,4 +98,4 @@ def test_a_real_run_is_finished_as_it_foretold(finished: Path) -> None:
     found = read_progress(finished)
     assert found.finished and found.stages == 2 and found.seconds == 0.0
     assert found.update == found.updates == outlook["stages"][-1]["fits"]["main"]
-    assert found.metric.startswith("all 0.") and found.metric.endswith("after stage 1")
+    assert found.metric.startswith("all 0.") and found.metric.endswith("(1)")
