@@ -11,7 +11,7 @@ from tests.slurm.cluster import Cluster
 from tests.slurm.runs import LONG, Submit, Trains, endings, said, weights
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
-HOSTILE = 'it\'s $(touch hit) `touch hit` "ü" %j 100% ;&|#*'
+HOSTILE = 'it\'s $$ $(touch hit) `touch hit` "ü" %j 100% ;&|#*'
 
 
 def test_a_requeue_by_hand_in_a_folder_with_a_hostile_name(

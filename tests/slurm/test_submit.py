@@ -50,7 +50,7 @@ def test_two_nodes_of_two_ranks_stopped_in_between_compute_what_four_ranks_here_
     tiny: str,
     tmp_path: Path,
 ) -> None:
-    folder, run = tmp_path / "run", [*LONG, "optim.batch=8"]
+    folder, run = tmp_path / "a $$ run", [*LONG, "optim.batch=8"]
     local = start("train", tiny, *run, f"out={tmp_path / 'local'}", ranks=4)
     (job,) = submit(tiny, *run, f"out={folder}", "slurm.nodes=2", "slurm.ranks_per_node=2")
     with pytest.raises(InputError, match=f"is job {job} already"):
