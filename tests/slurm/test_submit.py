@@ -10,6 +10,7 @@ from cavs_dist import paths
 from cavs_dist.cluster import scheduler
 from cavs_dist.cluster.record import read_jobs
 from cavs_dist.errors import InputError
+from tests.offline_run import read_offline
 from tests.slurm.cluster import Cluster
 from tests.slurm.runs import LONG, Submit, Trains, endings, said, weights
 
@@ -52,7 +53,7 @@ def test_two_nodes_of_two_ranks_stopped_in_between_compute_what_four_ranks_here_
 ) -> None:
     folder, run = tmp_path / "a $$ run", [*LONG, "optim.batch=8"]
     local = start("train", tiny, *run, f"out={tmp_path / 'local'}", ranks=4)
-    (job,) = submit(tiny, *run, f"out={folder}", "slurm.nodes=2", "slurm.ranks_per_node=2")
+    (job,) = submit(tiny, *run, f"out={folder}", "slurm.nodes=2", "slurm.ranks_per_node=2", "track.wandb=offline")
     with pytest.raises(InputError, match=f"is job {job} already"):
         submit(tiny, *run, f"out={folder}")
     trains(job, folder)
@@ -63,6 +64,10 @@ def test_two_nodes_of_two_ranks_stopped_in_between_compute_what_four_ranks_here_
     assert {path.name for path in (folder / f"slurm/{job}.1").glob("*.log")} == {f"rank-{r}.log" for r in range(4)}
     assert local.wait(timeout=300) == 0, local.communicate()
     assert weights(folder) == weights(tmp_path / "local")
+    before, after = read_offline(folder)
+    assert (
+        before.run.run_id == after.run.run_id and before.preempting and (before.exit_code, after.exit_code) == (75, 0)
+    )
 
 
 def test_a_chain_of_stages_for_an_array_of_seeds(
