@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "unshare", "setpriv")
+APART = ("unshare", "--mount", "--uts", "--propagation", "private")
 SETTINGS = """\
 ClusterName=test
 SlurmctldHost=ctl(127.0.0.1)
@@ -65,7 +66,8 @@ def missing() -> str:
     lacking = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
     if lacking:
         return f"needs {', '.join(lacking)}: apt-get install slurm-wlm munge"
-    return "" if os.geteuid() == 0 else "needs root, for nodes with names of their own"
+    namespaces = subprocess.run([*APART, "true"], capture_output=True, check=False)
+    return "" if namespaces.returncode == 0 else "needs root and namespaces, for nodes with names of their own"
 
 
 class Cluster:
@@ -199,7 +201,7 @@ class Cluster:
     def _start(self, daemon: str, host: str, *command: str) -> None:
         """Start a daemon that ends with this process, where `host` is the machine's name."""
         inside = 'hostname "$0" && mount --bind "$1" /etc/hosts && shift && exec setpriv --pdeathsig KILL "$@"'
-        named = ["unshare", "--mount", "--uts", "--propagation", "private", "sh", "-c", inside, host]
+        named = [*APART, "sh", "-c", inside, host]
         words = [*named, str(self.folder / "hosts")] if host else ["setpriv", "--pdeathsig", "KILL"]
         with (self.folder / f"{daemon}.err").open("ab") as file:
             self._daemons[daemon] = subprocess.Popen(
