@@ -16,7 +16,7 @@ from tests.offline_run import read_offline
 Start = Callable[..., "subprocess.Popen[str]"]
 Two = Callable[..., "list[subprocess.Popen[str]]"]
 WaitFor = Callable[["subprocess.Popen[str]", Path, int], None]
-PATIENCE = 180
+PATIENCE = 400
 
 
 def products(folder: Path) -> dict[str, bytes]:
