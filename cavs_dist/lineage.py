@@ -4,7 +4,8 @@ from cavs_dist.config import as_tree
 from cavs_dist.curriculum import Stage
 from cavs_dist.dashboard.disclose import disclosed
 from cavs_dist.dashboard.messages import Artifact, Reference
-from cavs_dist.data.shard import plain_path, read_split
+from cavs_dist.data.index import locate
+from cavs_dist.data.shard import read_split
 from cavs_dist.setting import Setting
 from cavs_dist.track import Track
 
@@ -13,7 +14,7 @@ def name_shards(setting: Setting, track: Track) -> None:
     """Tell from which shards the run learns, and on which it is judged, if `track.artifacts` asks for it."""
     if not track.run_id or setting.run.track.artifacts != "all":
         return
-    folder = plain_path(setting.run.data.path)
+    folder = locate(setting.run.data.path, setting.run.data.remote)
     indexes = [index for split in ("train", "test") for index in read_split(folder, split, damaged=True)]
     track.artifact(
         Artifact(

@@ -12,8 +12,11 @@ from rich.console import Console
 from cavs_dist.config import load_run
 from cavs_dist.dry_run import print_dry_run
 from cavs_dist.errors import InputError
+from cavs_dist.lineage import name_shards
 from cavs_dist.order import order_of_config
 from cavs_dist.setting import open_setting
+from cavs_dist.track import Track
+from tests.offline_run import read_offline
 
 Start = Callable[..., "subprocess.Popen[str]"]
 WaitFor = Callable[["subprocess.Popen[str]", Path, int], None]
@@ -46,6 +49,18 @@ def there(server: Loopback, scenes: Path, tmp_path: Path) -> list[str]:
 def products(folder: Path) -> dict[str, bytes]:
     names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "*.tar")
     return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.rglob(name)}
+
+
+def test_w_and_b_is_told_of_the_same_shards(tiny: str, there: list[str], tmp_path: Path) -> None:
+    told = []
+    for name, overrides in (("disk", []), ("server", there)):
+        setting = open_setting(load_run(tiny, ["track.wandb=offline", "track.artifacts=all", *overrides]))
+        with Track(tmp_path / name, setting.run.track, {}, resume_update=None) as track:
+            name_shards(setting, track)
+        [run] = read_offline(tmp_path / name)
+        [shards] = run.artifacts
+        told.append([(one.path, one.size, one.digest) for one in shards.manifest.contents])
+    assert told[0] == told[1] and told[0]
 
 
 def test_orders_and_plans_are_those_of_the_disk(tiny: str, there: list[str], tmp_path: Path) -> None:
