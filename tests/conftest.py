@@ -160,6 +160,16 @@ def separated(tiny_separation: str, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
+@pytest.fixture
+def started() -> Iterator["list[subprocess.Popen[str]]"]:
+    """Processes that do not outlive the test, not even where they are frozen."""
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture(scope="session")
 def start_two() -> Callable[..., "list[subprocess.Popen[str]]"]:
     """Start `cavs-dist *args` as ranks 0 and 1 without torchrun, which would end one when the other ends."""

@@ -9,13 +9,9 @@ import pytest
 from cavs_dist.config import load_run
 from cavs_dist.errors import InputError
 from cavs_dist.trainer import train
+from tests.products import products
 
 RoomFor = Callable[[int], AbstractContextManager[None]]
-
-
-def products(folder: Path) -> dict[str, bytes]:
-    names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "*.tar")
-    return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.rglob(name)}
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from cavs_dist.order import order_of_config
 from cavs_dist.setting import open_setting
 from cavs_dist.track import Track
 from tests.offline_run import read_offline
+from tests.products import products
 
 Start = Callable[..., "subprocess.Popen[str]"]
 WaitFor = Callable[["subprocess.Popen[str]", Path, int], None]
@@ -44,11 +45,6 @@ def there(server: Loopback, scenes: Path, tmp_path: Path) -> list[str]:
         f"data.remote.cache={tmp_path / 'cache'}",
         "data.remote.backoff=0.01",
     ]
-
-
-def products(folder: Path) -> dict[str, bytes]:
-    names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "*.tar")
-    return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.rglob(name)}
 
 
 def test_w_and_b_is_told_of_the_same_shards(tiny: str, there: list[str], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,26 +12,12 @@ import pytest
 from cavs_dist.config import load_run
 from cavs_dist.trainer import train
 from tests.offline_run import read_offline
+from tests.products import products
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Two = Callable[..., "list[subprocess.Popen[str]]"]
 WaitFor = Callable[["subprocess.Popen[str]", Path, int], None]
 PATIENCE = 400
-
-
-def products(folder: Path) -> dict[str, bytes]:
-    names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "*.tar")
-    return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.glob(f"**/{name}")}
-
-
-@pytest.fixture
-def started() -> Iterator["list[subprocess.Popen[str]]"]:
-    """Processes that do not outlive the test."""
-    processes: list[subprocess.Popen[str]] = []
-    yield processes
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.slow

@@ -3,11 +3,13 @@
 import json
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.products import products
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Two = Callable[..., "list[subprocess.Popen[str]]"]
@@ -15,25 +17,10 @@ WaitFor = Callable[["subprocess.Popen[str]", Path, int], None]
 PATIENCE = 180
 
 
-@pytest.fixture
-def started() -> Iterator["list[subprocess.Popen[str]]"]:
-    """Processes that do not outlive the test, not even where they are frozen."""
-    processes: list[subprocess.Popen[str]] = []
-    yield processes
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
 def lines(folder: Path) -> list[dict[str, Any]]:
     path = folder / "metrics.jsonl"
     whole = path.read_text().split("\n")[:-1] if path.exists() else []
     return [line for line in map(json.loads, whole) if "loss" in line]
-
-
-def products(folder: Path) -> dict[str, bytes]:
-    names = ("*.safetensors", "memory.json", "evaluation.json", "begin.pt", "*.tar")
-    return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.rglob(name)}
 
 
 def losses(folder: Path) -> list[tuple[int, float]]:
